@@ -1,1 +1,18 @@
-//! placeholder
+//! What should happen: use cases, the road every write takes, watching, leases, tasks.
+//!
+//! Invariant: every write is command → (commit) → change → event → watchers, whichever protocol asked; readers
+//! never wait for a writer's disk.
+//! Not here: rules (`merak-domain`), wire formats and codes (`merak-apiserver`), files (`merak-store`).
+//! Start reading at [`naming`], then [`registry`] and [`commit`].
+
+pub mod access;
+pub mod commit;
+pub mod lease;
+pub mod metrics;
+pub mod naming;
+pub mod ports;
+pub mod registry;
+pub mod task;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod watch;

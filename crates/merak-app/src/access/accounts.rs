@@ -1,0 +1,300 @@
+//! Users in memory and their passwords.
+//!
+//! Invariant: passwords are kept only as argon2id hashes; no more than [`CHECKS_RUNNING`] are checked at a time,
+//! none on an async thread; a name nobody has costs as much as a wrong password.
+//! Not here: making a change of a user durable ([`crate::commit`]; what was committed arrives at
+//! [`Accounts::put`]), tokens (`super::tokens`).
+//! Start reading at [`Accounts::verify`].
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use jsonwebtoken::EncodingKey;
+use merak_domain::ErrorKind;
+use merak_domain::access::User;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
+
+/// Password checks at a time. Each takes 19 MiB and some 30 ms of a core, so 38 MiB at most; others wait.
+const CHECKS_RUNNING: usize = 2;
+
+/// Password checks running or waiting. 64 at 2 × 30 ms make a wait of one second at most; one more is refused
+/// as [`AccountError::Busy`].
+const CHECKS_MAX: usize = 64;
+
+/// Passwords remembered as right. An entry is about 150 bytes, so 150 KiB; when full the oldest is forgotten and
+/// costs a check again.
+const REMEMBERED_MAX: usize = 1_024;
+
+/// Bytes of a password that are looked at. Longer ones are refused as wrong before they cost anything.
+const PASSWORD_MAX: usize = 1_024;
+
+/// Why a user was not verified or changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// No such user, or not their password: nobody is told which.
+    #[error("unknown user or wrong password")]
+    WrongPassword,
+    /// Too many passwords are being checked already.
+    #[error("too many log-ins at once, try again")]
+    Busy,
+    /// A password that cannot be taken: empty or too long.
+    #[error("a password must have 1 to 1024 bytes")]
+    UnfitPassword,
+    /// The hash could not be computed.
+    #[error("failed to hash the password")]
+    Hash,
+}
+
+impl AccountError {
+    /// See [`ErrorKind`].
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            AccountError::WrongPassword => ErrorKind::Unauthenticated,
+            AccountError::Busy => ErrorKind::TooMany,
+            AccountError::UnfitPassword => ErrorKind::Invalid,
+            AccountError::Hash => ErrorKind::Internal,
+        }
+    }
+}
+
+/// The users, by name.
+pub struct Accounts {
+    users: RwLock<HashMap<Box<str>, Arc<User>>>,
+    remembered: Mutex<Remembered>,
+    /// Keys the fingerprints of `remembered`, so that memory never holds a plain hash of a password.
+    fingerprint_key: EncodingKey,
+    running: Semaphore,
+    admitted: Semaphore,
+}
+
+impl Accounts {
+    /// Nobody yet. `process_key` is random and made anew by every process.
+    pub fn new(process_key: &[u8; 32]) -> Accounts {
+        Accounts {
+            users: RwLock::default(),
+            remembered: Mutex::default(),
+            fingerprint_key: EncodingKey::from_secret(process_key),
+            running: Semaphore::new(CHECKS_RUNNING),
+            admitted: Semaphore::new(CHECKS_MAX),
+        }
+    }
+
+    /// Takes in a user as committed, in place of the one of that name.
+    pub fn put(&self, user: Arc<User>) {
+        self.users.write().insert(user.name.clone(), user);
+    }
+
+    /// The user of that name.
+    pub fn get(&self, name: &str) -> Option<Arc<User>> {
+        self.users.read().get(name).cloned()
+    }
+
+    /// Whether there is nobody at all, as before the first start is complete.
+    pub fn is_empty(&self) -> bool {
+        self.users.read().is_empty()
+    }
+
+    /// The user of that name, if the password is theirs. A password that was right a while ago and is still the
+    /// user's costs a microsecond: some clients send it with every request.
+    pub async fn verify(&self, name: &str, password: &str) -> Result<Arc<User>, AccountError> {
+        if password.is_empty() || password.len() > PASSWORD_MAX {
+            return Err(AccountError::WrongPassword);
+        }
+        let user = self.get(name);
+        let fingerprint = self.fingerprint(name, password)?;
+        if let Some(user) = &user
+            && self.remembered.lock().holds(&fingerprint, &user.password_hash)
+        {
+            return Ok(user.clone());
+        }
+        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let password = password.to_owned();
+        let right = self.off_thread(move || is_password(&password, hash.as_deref())).await?;
+        match user {
+            Some(user) if right => {
+                self.remembered.lock().put(fingerprint, user.password_hash.clone());
+                Ok(user)
+            }
+            _ => Err(AccountError::WrongPassword),
+        }
+    }
+
+    /// The user of that name with a new password. Nothing has changed until the caller has committed it.
+    pub async fn with_password(&self, name: &str, new: &str) -> Result<User, AccountError> {
+        if new.is_empty() || new.len() > PASSWORD_MAX {
+            return Err(AccountError::UnfitPassword);
+        }
+        let Some(user) = self.get(name) else { return Err(AccountError::WrongPassword) };
+        let new = new.to_owned();
+        let password_hash = self.off_thread(move || hash(&chosen_cost(), &new)).await??;
+        Ok(User { password_hash: password_hash.into(), ..User::clone(&user) })
+    }
+
+    /// A user whose password was drawn at random: its hash may be cheap, because guessing is hopeless anyway, and
+    /// a start should not take 19 MiB and 30 ms for it. Never for a password that a person chose.
+    pub fn generated_user(name: &str, password: &str, admin: bool) -> Result<User, AccountError> {
+        let password_hash = hash(&generated_cost(), password)?;
+        Ok(User { name: name.into(), password_hash: password_hash.into(), admin })
+    }
+
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, AccountError> {
+        let _admitted = self.admitted.try_acquire().map_err(|_| AccountError::Busy)?;
+        let _running = self.running.acquire().await.map_err(|_| AccountError::Busy)?;
+        tokio::task::spawn_blocking(work).await.map_err(|_| AccountError::Hash)
+    }
+
+    fn fingerprint(&self, name: &str, password: &str) -> Result<String, AccountError> {
+        let mut message = Vec::with_capacity(name.len() + password.len() + 8);
+        message.extend_from_slice(&(name.len() as u64).to_be_bytes());
+        message.extend_from_slice(name.as_bytes());
+        message.extend_from_slice(password.as_bytes());
+        jsonwebtoken::crypto::sign(&message, &self.fingerprint_key, jsonwebtoken::Algorithm::HS256)
+            .map_err(|_| AccountError::Hash)
+    }
+}
+
+/// Fingerprints of passwords that were right, each with the hash it was right for: a changed password is
+/// forgotten by itself.
+#[derive(Default)]
+struct Remembered {
+    right_for: HashMap<String, Box<str>>,
+    oldest_first: VecDeque<String>,
+}
+
+impl Remembered {
+    fn holds(&self, fingerprint: &str, hash: &str) -> bool {
+        self.right_for.get(fingerprint).is_some_and(|kept| **kept == *hash)
+    }
+
+    fn put(&mut self, fingerprint: String, hash: Box<str>) {
+        if self.right_for.insert(fingerprint.clone(), hash).is_some() {
+            return;
+        }
+        self.oldest_first.push_back(fingerprint);
+        if self.oldest_first.len() > REMEMBERED_MAX
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.right_for.remove(&oldest);
+        }
+    }
+}
+
+/// 19 MiB and two passes: what OWASP recommends for argon2id.
+fn chosen_cost() -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT)
+}
+
+/// 256 KiB and one pass; see [`Accounts::generated_user`].
+fn generated_cost() -> Argon2<'static> {
+    let params = Params::new(256, 1, 1, None).expect("within the limits of argon2");
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+fn hash(cost: &Argon2<'_>, password: &str) -> Result<String, AccountError> {
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(|_| AccountError::Hash)?;
+    let salt = SaltString::encode_b64(&salt).map_err(|_| AccountError::Hash)?;
+    let hash = cost.hash_password(password.as_bytes(), &salt).map_err(|_| AccountError::Hash)?;
+    Ok(hash.to_string())
+}
+
+/// Whether it is the password of this hash. The cost of the check is written in the hash.
+fn is_password(password: &str, hash: Option<&str>) -> bool {
+    match hash.map(PasswordHash::new) {
+        Some(Ok(hash)) => chosen_cost().verify_password(password.as_bytes(), &hash).is_ok(),
+        Some(Err(_)) => false,
+        None => {
+            // Nobody of that name: the time is taken all the same, so that names cannot be told by it.
+            std::hint::black_box(self::hash(&chosen_cost(), password).is_ok());
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accounts() -> Accounts {
+        let accounts = Accounts::new(&[1; 32]);
+        accounts.put(Arc::new(Accounts::generated_user("root", "right", true).expect("hashes")));
+        accounts
+    }
+
+    /// The refusals say the same whatever was wrong, and absurd passwords are refused before they cost anything.
+    #[tokio::test]
+    async fn right_and_wrong_passwords() {
+        let accounts = accounts();
+        accounts.put(Arc::new(User { name: "broken".into(), password_hash: "text".into(), admin: false }));
+        let long = "x".repeat(PASSWORD_MAX + 1);
+        let wrong = Err(AccountError::WrongPassword);
+        for (case, name, password, expected) in [
+            ("right", "root", "right", Ok("root".to_owned())),
+            ("right again, from memory", "root", "right", Ok("root".to_owned())),
+            ("wrong", "root", "Right", wrong.clone()),
+            ("empty", "root", "", wrong.clone()),
+            ("too long", "root", long.as_str(), wrong.clone()),
+            ("nobody", "toor", "right", wrong.clone()),
+            ("the border between name and password moved", "roo", "tright", wrong.clone()),
+            ("a hash that cannot be read", "broken", "text", wrong),
+        ] {
+            let found = accounts.verify(name, password).await.map(|user| user.name.to_string());
+            assert_eq!(found, expected, "{case}");
+        }
+    }
+
+    /// A changed password counts at once: the old one must not live on in memory.
+    #[tokio::test]
+    async fn a_new_password_replaces_the_old_one() {
+        let accounts = accounts();
+        accounts.verify("root", "right").await.expect("the old one is right");
+        let changed = accounts.with_password("root", "new").await.expect("hashes");
+        assert!(changed.admin && &*changed.name == "root", "nothing else changed: {changed:?}");
+        accounts.verify("root", "right").await.expect("not yet committed");
+        accounts.put(Arc::new(changed));
+        assert_eq!(accounts.verify("root", "right").await.err(), Some(AccountError::WrongPassword), "old");
+        assert!(accounts.verify("root", "new").await.is_ok(), "new");
+        assert_eq!(
+            accounts.with_password("root", "").await.err(),
+            Some(AccountError::UnfitPassword),
+            "empty"
+        );
+    }
+
+    /// With every place taken a log-in is refused at once, and a remembered password still passes.
+    #[tokio::test]
+    async fn a_flood_of_log_ins_is_refused() {
+        let accounts = accounts();
+        accounts.verify("root", "right").await.expect("remembered from here on");
+        let places = accounts.admitted.try_acquire_many(64).expect("all places");
+        assert_eq!(accounts.verify("root", "other").await.err(), Some(AccountError::Busy), "full");
+        assert!(accounts.verify("root", "right").await.is_ok(), "remembered");
+        drop(places);
+        assert_eq!(
+            accounts.verify("root", "other").await.err(),
+            Some(AccountError::WrongPassword),
+            "free again"
+        );
+    }
+
+    /// The memory of right passwords does not grow with what is sent.
+    #[test]
+    fn memory_is_bounded() {
+        let mut remembered = Remembered::default();
+        for number in 0..3 * REMEMBERED_MAX {
+            remembered.put(number.to_string(), "hash".into());
+            remembered.put(number.to_string(), "hash".into());
+        }
+        assert_eq!(remembered.right_for.len(), REMEMBERED_MAX, "entries");
+        assert_eq!(remembered.oldest_first.len(), REMEMBERED_MAX, "order");
+        assert!(remembered.holds(&(3 * REMEMBERED_MAX - 1).to_string(), "hash"), "the newest is there");
+        assert!(!remembered.holds("0", "hash"), "the oldest is not");
+        assert!(!remembered.holds(&(3 * REMEMBERED_MAX - 1).to_string(), "other"), "another hash");
+    }
+}

@@ -1,0 +1,462 @@
+//! From settings as written to settings that can be trusted.
+//!
+//! Invariant: a [`Config`] exists only if nothing was wrong; otherwise every problem is reported, not the first.
+//! Not here: reading layers (`super::raw`), what the settings mean to people (`super::keys`).
+//! Start reading at [`RawConfig::check`].
+
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use merak_domain::access::Mode;
+use tracing_subscriber::filter::Targets;
+
+use super::raw::{Problem, RawConfig};
+use super::units::{Size, Span};
+
+/// Settings, all of them good.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: Listen,
+    pub(crate) limits: Limits,
+    pub(crate) client_api: Mode,
+    pub(crate) naming: Naming,
+    pub(crate) commit: Commit,
+    pub(crate) log: Log,
+    /// `None`: as many as there are cores.
+    pub(crate) worker_threads: Option<NonZeroUsize>,
+}
+
+/// Where to listen. The ports have the offset in them; no two are equal, except that any may be 0.
+#[derive(Debug, Clone)]
+pub(crate) struct Listen {
+    pub(crate) bind: IpAddr,
+    pub(crate) nacos_http: u16,
+    pub(crate) polaris_grpc: u16,
+    pub(crate) ops: u16,
+    /// Ports kept for servers of later versions, with the names of their settings; nothing listens there.
+    pub(crate) reserved: Vec<(&'static str, u16)>,
+}
+
+/// Bounds of each listener.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) body: usize,
+    pub(crate) header: usize,
+    pub(crate) connections: usize,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) header_timeout: Duration,
+    pub(crate) stream_requests: usize,
+}
+
+/// What a registration may bring into being.
+#[derive(Debug, Clone)]
+pub(crate) struct Naming {
+    pub(crate) auto_create_service: bool,
+    pub(crate) auto_create_namespace: bool,
+}
+
+/// How writes are gathered.
+#[derive(Debug, Clone)]
+pub(crate) struct Commit {
+    /// The most that is put on disk at a time: 1 in serial mode.
+    pub(crate) batch_max: usize,
+    pub(crate) queue_max: usize,
+    pub(crate) linger: Duration,
+    pub(crate) task_life: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    pub(crate) level: Targets,
+    pub(crate) format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+const KIB: u64 = 1 << 10;
+const SECOND: u64 = 1_000;
+const HOUR: u64 = 3_600_000;
+
+impl RawConfig {
+    /// The settings, or everything that is wrong with them.
+    pub(crate) fn check(&self) -> Result<Config, Vec<Problem>> {
+        let mut reader = Reader { raw: self, problems: self.problems().to_vec() };
+        let config = Config {
+            data_dir: reader.read("data_dir", path),
+            listen: reader.listen(),
+            limits: Limits {
+                body: reader.read("limits.body", size(KIB..=1_048_576 * KIB)),
+                header: reader.read("limits.header", size(8 * KIB..=1_024 * KIB)),
+                connections: reader.read("limits.connections", number(1..=10_000_000)),
+                idle_timeout: reader.read("limits.idle_timeout", span(SECOND..=24 * HOUR)),
+                header_timeout: reader.read("limits.header_timeout", span(SECOND..=600 * SECOND)),
+                stream_requests: reader.read("limits.stream_requests", number(1..=65_536)),
+            },
+            client_api: reader.read(
+                "access.client_api",
+                one_of(&[("open", Mode::Open), ("observe", Mode::Observe), ("enforce", Mode::Enforce)]),
+            ),
+            naming: Naming {
+                auto_create_service: reader.read("naming.auto_create_service", truth),
+                auto_create_namespace: reader.read("naming.auto_create_namespace", truth),
+            },
+            commit: reader.commit(),
+            log: Log {
+                level: reader.read("log.level", log_level),
+                format: reader
+                    .read("log.format", one_of(&[("text", LogFormat::Text), ("json", LogFormat::Json)])),
+            },
+            worker_threads: NonZeroUsize::new(reader.read("runtime.worker_threads", number(0..=1_024))),
+        };
+        if reader.problems.is_empty() { Ok(config) } else { Err(reader.problems) }
+    }
+}
+
+/// Reads one setting after the other and gathers what is wrong.
+struct Reader<'a> {
+    raw: &'a RawConfig,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    /// The value at `path`. A bad one is a problem, and the default stands in for it so that reading goes on.
+    fn read<T>(&mut self, path: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> T {
+        let text = self.raw.get(path).text.trim();
+        parse(text).unwrap_or_else(|remedy| {
+            self.problem(path, format!("`{text}` is {remedy}"));
+            parse(RawConfig::defaults().get(path).text.as_str()).expect("a test checks all defaults")
+        })
+    }
+
+    fn listen(&mut self) -> Listen {
+        let bind = self
+            .read("bind", parsed("not an IP address: write 0.0.0.0, 127.0.0.1 or another of this machine"));
+        let offset: u16 = self.read("port_offset", number(0..=65_535));
+        let mut taken = Vec::new();
+        let mut port = |path| self.port(path, offset, &mut taken);
+        let nacos_http = port("listen.nacos_http");
+        let nacos_grpc = port("listen.nacos_grpc");
+        let polaris_http = port("listen.polaris_http");
+        let polaris_grpc = port("listen.polaris_grpc");
+        let polaris_config = port("listen.polaris_config");
+        let ops = port("listen.ops");
+        let reserved = vec![
+            ("nacos_grpc", nacos_grpc),
+            ("polaris_http", polaris_http),
+            ("polaris_config", polaris_config),
+        ];
+        Listen { bind, nacos_http, polaris_grpc, ops, reserved }
+    }
+
+    /// A port with the offset in it, and not one of those `taken`.
+    fn port(&mut self, path: &'static str, offset: u16, taken: &mut Vec<(u16, &'static str)>) -> u16 {
+        let written: u16 = self.read(path, number(0..=65_535));
+        if written == 0 {
+            return 0;
+        }
+        let Some(port) = written.checked_add(offset) else {
+            self.problem(
+                path,
+                format!("{written} with port_offset {offset} is above 65535: lower one of them"),
+            );
+            return 0;
+        };
+        if let Some((_, other)) = taken.iter().find(|(number, _)| *number == port) {
+            self.problem(path, format!("{port} is also the port of {other}: change one of them"));
+        }
+        taken.push((port, path));
+        port
+    }
+
+    fn commit(&mut self) -> Commit {
+        let serial = self.read("commit.mode", one_of(&[("batch", false), ("serial", true)]));
+        let batch_max = self.read("commit.batch_max", number(1..=65_536));
+        let queue_max = self.read("commit.queue_max", number(1..=10_000_000));
+        if queue_max < batch_max {
+            self.problem(
+                "commit.queue_max",
+                format!("{queue_max} is below commit.batch_max, {batch_max}: raise it or lower that"),
+            );
+        }
+        Commit {
+            batch_max: if serial { 1 } else { batch_max },
+            queue_max,
+            linger: self.read("commit.linger", span(0..=SECOND)),
+            task_life: self.read("commit.task_life", span(1..=HOUR)),
+        }
+    }
+
+    fn problem(&mut self, path: &str, remedy: String) {
+        let origin = self.raw.get(path).origin.clone();
+        self.problems.push(Problem { path: path.to_owned(), origin, remedy });
+    }
+}
+
+fn parsed<T: FromStr>(remedy: &str) -> impl Fn(&str) -> Result<T, String> {
+    move |text| text.parse().map_err(|_| remedy.to_owned())
+}
+
+fn number<T: FromStr + PartialOrd + fmt::Display>(
+    allowed: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> {
+    move |text| match text.parse() {
+        Ok(number) if allowed.contains(&number) => Ok(number),
+        _ => Err(format!("not a whole number from {} to {}: write one", allowed.start(), allowed.end())),
+    }
+}
+
+fn size(allowed: RangeInclusive<u64>) -> impl Fn(&str) -> Result<usize, String> {
+    let (least, most) = (Size::from_bytes(*allowed.start()), Size::from_bytes(*allowed.end()));
+    move |text| within(text.parse::<Size>()?, least, most).map(Size::bytes)
+}
+
+fn span(allowed: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, String> {
+    let (least, most) = (Span::from_millis(*allowed.start()), Span::from_millis(*allowed.end()));
+    move |text| within(text.parse::<Span>()?, least, most).map(Span::duration)
+}
+
+fn within<T: PartialOrd + fmt::Display>(value: T, least: T, most: T) -> Result<T, String> {
+    if value >= least && value <= most {
+        Ok(value)
+    } else {
+        Err(format!("out of bounds: write {least} to {most}"))
+    }
+}
+
+fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&str) -> Result<T, String> {
+    move |text| {
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        found.ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            format!("not known: write {}", words.join(" or "))
+        })
+    }
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    one_of(&[("true", true), ("false", false)])(text)
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("empty: write the path of a directory".to_owned()) } else { Ok(text.into()) }
+}
+
+fn log_level(text: &str) -> Result<Targets, String> {
+    let remedy =
+        "not a level: write off, error, warn, info, debug or trace, or parts as in `info,merak_app=debug`";
+    // A bare word that is no level would be taken for the name of a part, all of whose lines would be logged.
+    let words = ["off", "error", "warn", "info", "debug", "trace"];
+    let unfit = |part: &str| !part.contains('=') && !words.contains(&part);
+    if text.split(',').any(unfit) {
+        return Err(remedy.to_owned());
+    }
+    text.parse().map_err(|_| remedy.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::KEYS;
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    fn problems(raw: &RawConfig) -> Vec<String> {
+        raw.check().err().unwrap_or_default().iter().map(Problem::to_string).collect()
+    }
+
+    /// Nothing written must be a working server with the ports that clients expect.
+    #[test]
+    fn defaults_are_good() {
+        let config = RawConfig::defaults().check().expect("the defaults are good");
+        assert_eq!(
+            (config.listen.nacos_http, config.listen.polaris_grpc, config.listen.ops),
+            (8848, 8091, 8900)
+        );
+        assert_eq!(
+            config.listen.reserved,
+            [("nacos_grpc", 9848), ("polaris_http", 8090), ("polaris_config", 8093)],
+            "reserved"
+        );
+        assert_eq!(config.client_api, Mode::Open, "client API");
+        assert_eq!(config.worker_threads, None, "threads");
+    }
+
+    /// A key in the table that `check` does not read would be accepted and do nothing.
+    #[test]
+    fn every_key_of_the_table_is_read() {
+        let mut raw = RawConfig::defaults();
+        raw.environment(KEYS.iter().map(|key| (key.variable(), String::from("\u{1}"))));
+        let found: BTreeSet<String> = raw
+            .check()
+            .expect_err("nothing takes this text")
+            .into_iter()
+            .map(|problem| problem.path)
+            .collect();
+        for key in KEYS.iter().filter(|key| key.path != "data_dir") {
+            assert!(found.contains(key.path), "{} is not read", key.path);
+        }
+    }
+
+    /// One bad value, one problem, that names the setting, where it was written and what to do.
+    #[test]
+    fn one_problem_at_a_time() {
+        for (name, file, expected) in [
+            (
+                "unknown in a section",
+                "listen: {nacos: 1}",
+                "listen.nacos (m.yaml): unknown key: remove it, or use one of nacos_http",
+            ),
+            (
+                "unknown at the top",
+                "data: x",
+                "data (m.yaml): unknown key: remove it, or use one of data_dir",
+            ),
+            ("a dot is no section", "listen.ops: 1", "listen.ops (m.yaml): unknown key"),
+            ("no section", "listen: 1", "listen (m.yaml): a section: write nacos_http"),
+            ("no value", "bind:", "bind (m.yaml): no value: give it one (IP address)"),
+            ("a list", "bind: [a]", "bind (m.yaml): no value"),
+            ("not YAML", "a: [", "m.yaml: not YAML"),
+            ("not a mapping", "text", "m.yaml: not settings"),
+            ("twice", "bind: 0.0.0.0\nbind: 0.0.0.0", "m.yaml: not YAML"),
+            ("address", "bind: localhost", "bind (m.yaml): `localhost` is not an IP address"),
+            ("data_dir", "data_dir: ''", "data_dir (m.yaml): `` is empty"),
+            (
+                "port",
+                "listen: {ops: 65536}",
+                "listen.ops (m.yaml): `65536` is not a whole number from 0 to 65535",
+            ),
+            ("negative port", "listen: {ops: -1}", "listen.ops (m.yaml): `-1` is not a whole number"),
+            (
+                "offset",
+                "port_offset: 60000\nlisten: {nacos_http: 1, nacos_grpc: 2, polaris_http: 3, polaris_grpc: 4, polaris_config: 5}",
+                "listen.ops (default): 8900 with port_offset 60000 is above 65535",
+            ),
+            (
+                "one port twice",
+                "listen: {ops: 8848}",
+                "listen.ops (m.yaml): 8848 is also the port of listen.nacos_http",
+            ),
+            (
+                "a reserved port",
+                "listen: {ops: 9848}",
+                "listen.ops (m.yaml): 9848 is also the port of listen.nacos_grpc",
+            ),
+            ("size", "limits: {body: 2MB}", "limits.body (m.yaml): `2MB` is not a size"),
+            (
+                "small size",
+                "limits: {body: 1B}",
+                "limits.body (m.yaml): `1B` is out of bounds: write 1KiB to 1GiB",
+            ),
+            (
+                "duration",
+                "limits: {idle_timeout: 30}",
+                "limits.idle_timeout (m.yaml): `30` is not a duration",
+            ),
+            (
+                "zero",
+                "limits: {connections: 0}",
+                "limits.connections (m.yaml): `0` is not a whole number from 1",
+            ),
+            (
+                "mode",
+                "access: {client_api: closed}",
+                "access.client_api (m.yaml): `closed` is not known: write open or observe or enforce",
+            ),
+            (
+                "truth",
+                "naming: {auto_create_service: 1}",
+                "naming.auto_create_service (m.yaml): `1` is not known: write true or false",
+            ),
+            (
+                "queue",
+                "commit: {queue_max: 10}",
+                "commit.queue_max (m.yaml): 10 is below commit.batch_max, 1024",
+            ),
+            ("level", "log: {level: loud}", "log.level (m.yaml): `loud` is not a level"),
+            (
+                "part of a level",
+                "log: {level: 'info,a=loud'}",
+                "log.level (m.yaml): `info,a=loud` is not a level",
+            ),
+        ] {
+            let mut raw = RawConfig::defaults();
+            raw.file(Path::new("m.yaml"), Ok(file.to_owned()));
+            let found = problems(&raw);
+            assert!(found.len() == 1 && found[0].starts_with(expected), "{name}: {found:#?}");
+        }
+    }
+
+    /// What is written in its usual form is taken.
+    #[test]
+    fn good_files() {
+        for (name, file) in [
+            ("empty", ""),
+            ("only a comment", "# nothing"),
+            ("an empty section", "listen:\n"),
+            (
+                "free ports, twice 0, and an offset",
+                "port_offset: 65535\nlisten: {nacos_http: 0, nacos_grpc: 0, polaris_http: 0, polaris_grpc: 0, polaris_config: 0, ops: 0}",
+            ),
+            ("parts of the log", "log: {level: 'warn,merak_app=debug', format: json}"),
+            ("IPv6", "bind: '::1'"),
+            ("threads", "runtime: {worker_threads: 2}"),
+            ("truth", "naming: {auto_create_service: false}"),
+        ] {
+            let mut raw = RawConfig::defaults();
+            raw.file(Path::new("m.yaml"), Ok(file.to_owned()));
+            assert_eq!(problems(&raw), Vec::<String>::new(), "{name}");
+        }
+    }
+
+    /// Later layers win, and a value that was replaced is not looked at any more.
+    #[test]
+    fn order_of_layers() {
+        let mut raw = RawConfig::defaults();
+        raw.file(Path::new("m.yaml"), Ok("bind: nonsense\nport_offset: 1\nlisten: {ops: 100}".to_owned()));
+        raw.environment([
+            ("MERAK_BIND".to_owned(), "127.0.0.1".to_owned()),
+            ("MERAK_PORT_OFFSET".to_owned(), "2".to_owned()),
+            ("MERAK_LISTEN__OPS".to_owned(), "200".to_owned()),
+            ("MERAKI".to_owned(), "not ours".to_owned()),
+        ]);
+        raw.flag("port_offset", "--port-offset", Some("3".to_owned()));
+        raw.flag("bind", "--bind", None);
+        let config = raw.check().expect("good in the end");
+        assert_eq!(config.listen.bind.to_string(), "127.0.0.1", "the environment over the file");
+        assert_eq!(config.listen.ops, 203, "a flag over the environment");
+    }
+
+    /// A misspelt variable would otherwise be a setting that does nothing.
+    #[test]
+    fn unknown_variables() {
+        let mut raw = RawConfig::defaults();
+        raw.environment([
+            ("MERAK_LISTEN_OPS".to_owned(), "1".to_owned()),
+            ("MERAK_LIMITS__BODY".to_owned(), "big".to_owned()),
+        ]);
+        let found = problems(&raw);
+        assert_eq!(found.len(), 2, "{found:#?}");
+        assert!(found[0].starts_with("MERAK_LISTEN_OPS: no setting is called so"), "{found:#?}");
+        assert!(found[1].starts_with("limits.body (MERAK_LIMITS__BODY): `big` is not a size"), "{found:#?}");
+    }
+
+    /// One write at a time is what serial means, whatever the batch size.
+    #[test]
+    fn serial_mode() {
+        let mut raw = RawConfig::defaults();
+        raw.file(Path::new("m.yaml"), Ok("commit: {mode: serial, batch_max: 500}".to_owned()));
+        assert_eq!(raw.check().expect("good").commit.batch_max, 1);
+    }
+}

@@ -1,0 +1,111 @@
+//! Every setting there is: its path, default and meaning.
+//!
+//! Invariant: the keys that are known, docs/configuration.md and docs/merak.sample.yaml are all made from this
+//! table; `super::check` reads each of its rows.
+//! Not here: which values are good (`super::check`).
+//! Adding a setting: a row here, a field and a line in `super::check`, then `UPDATE_GOLDEN=1 cargo test -p merak`.
+
+/// One setting.
+pub(crate) struct Key {
+    /// Where it stands in the file: at the top, or in a section after a dot.
+    pub(crate) path: &'static str,
+    /// What holds when nothing is said.
+    pub(crate) default: &'static str,
+    /// The form of its value, for people.
+    pub(crate) form: &'static str,
+    /// The first version that knew it.
+    pub(crate) since: &'static str,
+    /// What it does.
+    pub(crate) doc: &'static str,
+}
+
+/// What a section is about, in the order of the reference.
+pub(crate) const SECTIONS: &[(&str, &str)] = &[
+    ("", "Where the server keeps its data and where it listens."),
+    ("listen", "Ports. 0 means a port that is free; which one is in `listeners.json` in the data directory."),
+    ("limits", "Bounds of each listener. What exceeds them is refused; other clients do not notice."),
+    ("access", "Who may call."),
+    ("naming", "Services and namespaces."),
+    ("commit", "How durable writes are gathered before they are put on disk."),
+    ("log", "What is logged, to standard error."),
+    ("runtime", "The use of the machine."),
+];
+
+const fn key(path: &'static str, default: &'static str, form: &'static str, doc: &'static str) -> Key {
+    Key { path, default, form, since: "0.1", doc }
+}
+
+/// Every setting, in the order of the reference.
+#[rustfmt::skip]
+pub(crate) const KEYS: &[Key] = &[
+    key("data_dir", "./merak-data", "path",
+        "The directory of everything durable: registry, signing key, first password. Made when it is not there."),
+    key("bind", "0.0.0.0", "IP address",
+        "The address that every listener is bound to: 0.0.0.0 for everybody, 127.0.0.1 for this machine only."),
+    key("port_offset", "0", "0 to 65535",
+        "Added to every port except 0, so that several servers stand side by side."),
+
+    key("listen.nacos_http", "8848", "port", "Nacos HTTP, under /nacos."),
+    key("listen.nacos_grpc", "9848", "port", "Nacos gRPC. Reserved for a later version; not opened now."),
+    key("listen.polaris_http", "8090", "port", "Polaris HTTP. Reserved for a later version; not opened now."),
+    key("listen.polaris_grpc", "8091", "port", "Polaris gRPC: registration, heartbeats and discovery."),
+    key("listen.polaris_config", "8093", "port",
+        "Polaris gRPC, configuration. Reserved for a later version; not opened now."),
+    key("listen.ops", "8900", "port", "Operations: metrics and probes."),
+
+    key("limits.body", "2MiB", "size, 1KiB to 1GiB", "The largest body of a request, and the largest gRPC message."),
+    key("limits.header", "32KiB", "size, 8KiB to 1MiB", "All header lines of a request together."),
+    key("limits.connections", "20000", "1 to 10000000",
+        "Connections a listener holds open. When all are taken, further ones are closed at once."),
+    key("limits.idle_timeout", "10m", "duration, 1s to 24h",
+        "A connection on which nothing is asked for this long is closed."),
+    key("limits.header_timeout", "10s", "duration, 1s to 10m",
+        "A connection whose next request does not arrive whole up to its body in this time is closed."),
+    key("limits.stream_requests", "64", "1 to 65536",
+        "Requests of one gRPC stream that wait for their answers. When all places are taken, the stream is read no further."),
+
+    key("access.client_api", "open", "open, observe or enforce",
+        "Calls of applications and their scripts: let everybody (open), let everybody and log who would be refused \
+         (observe), or want a log-in (enforce). What changes the server itself always wants a log-in."),
+
+    key("naming.auto_create_service", "true", "true or false",
+        "Whether registering an instance makes its service when that is not there."),
+    key("naming.auto_create_namespace", "true", "true or false",
+        "Whether registering an instance makes its namespace when that is not there."),
+
+    key("commit.mode", "batch", "batch or serial",
+        "Put writes on disk many at a time (batch) or each by itself (serial)."),
+    key("commit.batch_max", "1024", "1 to 65536", "Writes put on disk together, at most."),
+    key("commit.queue_max", "10240", "1 to 10000000",
+        "Writes that wait for the disk, at least commit.batch_max. When full, further ones are refused and may be repeated."),
+    key("commit.linger", "0ms", "duration, up to 1s",
+        "How long to wait for more writes before a batch that is not full is put on disk."),
+    key("commit.task_life", "30s", "duration, 1ms to 1h",
+        "A write that has waited for this long is refused instead of done late."),
+
+    key("log.level", "info", "off, error, warn, info, debug or trace",
+        "What is logged, at least. Parts may differ: `info,merak_app=debug`."),
+    key("log.format", "text", "text or json", "Lines for people, or one JSON object a line."),
+
+    key("runtime.worker_threads", "0", "0 to 1024", "Threads that serve. 0 means as many as there are cores."),
+];
+
+/// The key of this name in a section.
+pub(crate) fn find(section: &str, name: &str) -> Option<&'static Key> {
+    of_section(section).find_map(|(known, key)| (known == name).then_some(key))
+}
+
+/// The keys of one section, with their names inside it.
+pub(crate) fn of_section(section: &str) -> impl Iterator<Item = (&'static str, &'static Key)> {
+    KEYS.iter().filter_map(move |key| {
+        let (of, name) = key.path.split_once('.').unwrap_or(("", key.path));
+        (of == section).then_some((name, key))
+    })
+}
+
+impl Key {
+    /// The environment variable that sets it.
+    pub(crate) fn variable(&self) -> String {
+        format!("MERAK_{}", self.path.replace('.', "__").to_uppercase())
+    }
+}

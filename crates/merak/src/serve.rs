@@ -1,0 +1,81 @@
+//! One life of the server, from settings to the last flush.
+//!
+//! Order: data directory, ports, secrets, store, doors, announcement; and back again when asked to stop.
+//! Invariant: nothing is announced before everything works; whatever fails on the way is one line and exit code 1.
+//! Not here: which part is made of which (`crate::wire`).
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::banner::Banner;
+use crate::config::Config;
+use crate::listeners::{Announcement, Listeners};
+use crate::signals::Signals;
+use crate::{logging, wire};
+
+/// Threads for work that blocks: the store's writer and password checks. They end when idle; more work waits.
+const BLOCKING_THREADS_MAX: usize = 16;
+
+/// How long blocking work that nobody waits for may hold up the end of the process.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Serves until asked to stop.
+pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+    logging::start(&config.log);
+    make_data_dir(&config.data_dir)?;
+    let listeners = Listeners::open(&config.listen)?;
+    let runtime = runtime(config.worker_threads).context("failed to start threads")?;
+    let outcome = runtime.block_on(live(config, listeners));
+    runtime.shutdown_timeout(LINGER);
+    outcome
+}
+
+async fn live(config: &Config, listeners: Listeners) -> anyhow::Result<()> {
+    let mut signals = Signals::install().context("failed to listen for signals")?;
+    let addresses = listeners.addresses().context("failed to read the addresses of the listeners")?;
+    let (server, admin) = wire::start(config, listeners).await?;
+    // Only now: the store has made sure that no other server works on this directory.
+    Announcement::clear(&config.data_dir)?;
+    let announcement = Announcement::make(&config.data_dir, &addresses)?;
+    print!("{}", Banner { config, addresses: &addresses, admin: admin.as_ref() });
+    let (signal, outcome) = tokio::select! {
+        signal = signals.next() => (Some(signal), Ok(())),
+        failure = server.failed() => (None, Err(failure)),
+    };
+    tracing::info!(signal, "stopping");
+    drop(announcement);
+    tokio::select! {
+        () = server.stop() => {}
+        signal = signals.next() => return Err(anyhow!("{signal} again: stopped at once, without draining")),
+    }
+    tracing::info!("stopped");
+    outcome
+}
+
+fn make_data_dir(path: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(path).map_err(|error| {
+        anyhow!(
+            "data directory {} cannot be made: {error}: choose another with data_dir or --data-dir",
+            path.display()
+        )
+    })
+}
+
+fn runtime(worker_threads: Option<NonZeroUsize>) -> io::Result<Runtime> {
+    let threads = match worker_threads {
+        Some(threads) => threads,
+        None => thread::available_parallelism()?,
+    };
+    Builder::new_multi_thread()
+        .worker_threads(threads.get())
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_name("merak")
+        .enable_all()
+        .build()
+}
