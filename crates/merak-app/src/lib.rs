@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod naming;
 pub mod ports;
 pub mod registry;
+pub mod start;
 pub mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

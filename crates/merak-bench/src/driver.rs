@@ -1,7 +1,8 @@
 //! When the next operation starts and what became of it: the closed and the open loop.
 //! Invariant: in an open loop operation `n` is due at `start + n / rate` whatever the server does, and its
 //! latency counts from that moment, so a server that stalls is charged for everyone who had to wait
-//! (coordinated omission is corrected by construction). Every run ends: `duration` plus at most `DRAIN`.
+//! (coordinated omission is corrected by construction). Every run ends: after `duration` plus at most `DRAIN`,
+//! one with a limit also when the server has stopped answering.
 //! Not here: what an operation is (`scenario`) and how results are told (`report`). Start at `run`.
 
 use std::borrow::Cow;
@@ -22,6 +23,9 @@ use crate::progress;
 
 /// What is still on its way when time is up gets this long to arrive, then counts as unanswered.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// A run that waits for its last operation ends when none has been answered for this long.
+const STALLED: Duration = Duration::from_secs(15);
 
 /// After a failed call a worker waits this long, or a server that refuses everything would be a busy loop.
 const AFTER_FAILURE: Duration = Duration::from_millis(10);
@@ -165,6 +169,10 @@ pub(crate) async fn run<W: Workload>(workload: &W, plan: &Plan, meter: Option<&M
             .push(workload.caller(worker).await.with_context(|| format!("{}: no connection", plan.title))?);
     }
     let shared = Arc::new(Shared::new(plan));
+    if plan.warmup.is_zero() {
+        // Before the first worker starts, or its first operations would not be counted.
+        shared.enter(Phase::Measured);
+    }
     let mut workers = JoinSet::new();
     for caller in callers {
         workers.spawn(work(caller, Arc::clone(&shared)));
@@ -174,11 +182,14 @@ pub(crate) async fn run<W: Workload>(workload: &W, plan: &Plan, meter: Option<&M
         pacer.spawn(release_when_due(Arc::clone(&shared)));
     }
 
-    wait(&mut workers, plan.warmup).await?;
+    if !plan.warmup.is_zero() {
+        wait(&mut workers, plan.warmup).await?;
+    }
     let before = meter.map(Meter::sample).transpose()?;
     let started = clock::now();
     shared.enter(Phase::Measured);
     let mut latest = before;
+    let mut last_answer = (0, started);
     while !workers.is_empty() && started.elapsed() < plan.duration {
         let left = plan.duration.saturating_sub(started.elapsed());
         wait(&mut workers, left.min(Duration::from_secs(1))).await?;
@@ -187,6 +198,12 @@ pub(crate) async fn run<W: Workload>(workload: &W, plan: &Plan, meter: Option<&M
             progress::line(&plan.title, started.elapsed(), &shared.tally(), latest.zip(sample));
         }
         latest = sample;
+        let answered = shared.tally().answered();
+        if answered > last_answer.0 {
+            last_answer = (answered, clock::now());
+        } else if plan.limit.is_some() && last_answer.1.elapsed() > STALLED {
+            break;
+        }
     }
     shared.enter(Phase::Over);
     let elapsed = started.elapsed();
@@ -241,6 +258,10 @@ pub(crate) struct Tally {
 impl Tally {
     fn new() -> Self {
         Self { latency: histogram(), failures: BTreeMap::new() }
+    }
+
+    fn answered(&self) -> u64 {
+        self.latency.len() + self.failures.values().sum::<u64>()
     }
 
     fn record(&mut self, result: Result<(), Failure>, latency: Duration) {

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::Path;
 
-use merak_domain::access::Mode;
+use merak_app::access::Mode;
 
 use crate::config::Config;
 use crate::first_start::InitialAdmin;

@@ -4,7 +4,7 @@
 //! Invariant: nothing is announced before everything works; whatever fails on the way is one line and exit code 1.
 //! Not here: which part is made of which (`crate::wire`).
 
-use std::io;
+use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread;
@@ -43,10 +43,13 @@ async fn live(config: &Config, listeners: Listeners) -> anyhow::Result<()> {
     // Only now: the store has made sure that no other server works on this directory.
     Announcement::clear(&config.data_dir)?;
     let announcement = Announcement::make(&config.data_dir, &addresses)?;
-    print!("{}", Banner { config, addresses: &addresses, admin: admin.as_ref() });
+    let banner = Banner { config, addresses: &addresses, admin: admin.as_ref() };
+    if let Err(error) = write!(io::stdout(), "{banner}") {
+        tracing::warn!(%error, "nobody reads standard output: the banner was not printed");
+    }
     let (signal, outcome) = tokio::select! {
         signal = signals.next() => (Some(signal), Ok(())),
-        failure = server.failed() => (None, Err(failure)),
+        failure = server.failed() => (None, Err(failure.into())),
     };
     tracing::info!(signal, "stopping");
     drop(announcement);

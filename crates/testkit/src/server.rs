@@ -244,3 +244,23 @@ fn tail(log: &str) -> &str {
     }
     &log[from..]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A binary that ends at once must not cost a test the whole waiting time, and must say that it ended.
+    #[test]
+    fn a_server_that_ends_is_reported_at_once() {
+        let error = Server::start("/bin/false").unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains("did not become ready") && text.contains("it ended with"), "{text}");
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_cut_between_letters() {
+        let log = format!("x{}", "é".repeat(LOG_SHOWN));
+        assert_eq!(tail(&log).len(), LOG_SHOWN);
+        assert_eq!(tail("short"), "short");
+    }
+}

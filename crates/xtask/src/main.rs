@@ -3,6 +3,7 @@
 //! Not here: anything that is shipped.
 //! Start at `COMMANDS`.
 
+mod clients;
 mod codegen;
 mod tidy;
 
@@ -20,6 +21,7 @@ struct Command {
 }
 
 const COMMANDS: &[Command] = &[
+    Command { name: "clients", about: "run published client libraries against a server", run: clients::run },
     Command { name: "codegen", about: "write generated code; --check only compares", run: codegen::run },
     Command { name: "tidy", about: "check what the compiler does not", run: tidy::run },
 ];

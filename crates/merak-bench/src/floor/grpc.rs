@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use merak_wire::polaris::v1::discover_response::DiscoverResponseType;
 use merak_wire::polaris::v1::{DiscoverRequest, DiscoverResponse, Instance, Response, Service};
 use merak_wire::polaris::{codes, methods};
+use tokio::net::TcpListener;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
@@ -23,8 +24,12 @@ use crate::cli::Floor;
 
 /// Serves until the process is ended.
 pub(crate) async fn serve(arguments: &Floor) -> Result<()> {
-    let floor = Answers { list: Arc::new(list(arguments.hosts_per_service)) };
-    let listener = super::listen(arguments.port).await?;
+    serve_on(super::listen(arguments.port).await?, arguments.hosts_per_service).await
+}
+
+/// Serves on a listener, with so many instances in a list, until it is dropped.
+pub(crate) async fn serve_on(listener: TcpListener, hosts: u64) -> Result<()> {
+    let floor = Answers { list: Arc::new(list(hosts)) };
     let connections = TcpListenerStream::new(listener).map(|stream| {
         let stream = stream?;
         stream.set_nodelay(true)?;

@@ -8,17 +8,23 @@ use axum::routing::{get, post, put};
 use axum::serve::ListenerExt as _;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use tokio::net::TcpListener;
 
 use crate::cli::Floor;
 
 /// Serves until the process is ended.
 pub(crate) async fn serve(arguments: &Floor) -> Result<()> {
-    let list = Bytes::from(list(arguments.hosts_per_service));
+    serve_on(super::listen(arguments.port).await?, arguments.hosts_per_service).await
+}
+
+/// Serves on a listener, with so many hosts in a list, until it is dropped.
+pub(crate) async fn serve_on(listener: TcpListener, hosts: u64) -> Result<()> {
+    let list = Bytes::from(list(hosts));
     let routes = Router::new()
         .route("/nacos/v1/ns/instance", post(ok).delete(ok))
         .route("/nacos/v1/ns/instance/beat", put(beat))
         .route("/nacos/v1/ns/instance/list", get(move || std::future::ready(json(list.clone()))));
-    let listener = super::listen(arguments.port).await?.tap_io(|stream| {
+    let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             crate::progress::note(&format!("a connection keeps its delay: {error}"));
         }

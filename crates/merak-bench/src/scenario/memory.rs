@@ -99,10 +99,9 @@ async fn look_while_beating(
     let looking = NacosLoad { action: Action::List, ..load.clone() };
     let beat_plan = Plan {
         limit: Some(load.size),
-        quiet: false,
         ..open_plan("beat", usize::from(arguments.connections), arguments.beats, duration + GRACE)
     };
-    let look_plan = open_plan("list", LOOKING, arguments.lists, duration);
+    let look_plan = Plan { quiet: true, ..open_plan("list", LOOKING, arguments.lists, duration) };
     let (beat, look) = tokio::join!(
         driver::run(&beating, &beat_plan, Some(meter)),
         driver::run(&looking, &look_plan, None),
@@ -166,7 +165,7 @@ async fn stop_beating(
     Ok(())
 }
 
-/// An open loop without warm-up or progress lines of its own.
+/// An open loop without warm-up.
 fn open_plan(title: &str, workers: usize, per_second: f64, duration: Duration) -> Plan {
     Plan {
         title: title.to_owned(),
@@ -175,7 +174,7 @@ fn open_plan(title: &str, workers: usize, per_second: f64, duration: Duration) -
         warmup: Duration::ZERO,
         duration,
         limit: None,
-        quiet: title == "list",
+        quiet: false,
     }
 }
 

@@ -8,3 +8,92 @@ pub(crate) mod nacos_http;
 pub(crate) mod one_service;
 pub(crate) mod polaris_grpc;
 pub(crate) mod visibility;
+
+#[cfg(test)]
+mod tests {
+    //! Every scenario that the floors can answer, from the command line to the report.
+
+    use std::net::Ipv4Addr;
+
+    use anyhow::Result;
+    use clap::Parser as _;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
+    use crate::cli::{Cli, Command};
+    use crate::floor;
+    use crate::report::Report;
+
+    /// Runs a command line against a floor with lists of 10 hosts.
+    async fn run(line: &str) -> Result<Report> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let target = listener.local_addr()?;
+        let line = format!("merak-bench {line} --target {target}");
+        let command = Cli::try_parse_from(line.split(' '))?.command;
+        let mut floor = JoinSet::new();
+        match command {
+            Command::NacosHttp(arguments) => {
+                floor.spawn(floor::http::serve_on(listener, 10));
+                super::nacos_http::run(&arguments).await
+            }
+            Command::OneService(arguments) => {
+                floor.spawn(floor::http::serve_on(listener, 10));
+                super::one_service::run(&arguments).await
+            }
+            Command::Memory(arguments) => {
+                floor.spawn(floor::http::serve_on(listener, 10));
+                super::memory::run(&arguments).await
+            }
+            Command::PolarisGrpc(arguments) => {
+                floor.spawn(floor::grpc::serve_on(listener, 10));
+                super::polaris_grpc::run(&arguments).await
+            }
+            other => anyhow::bail!("{other:?} asks no server"),
+        }
+    }
+
+    #[tokio::test]
+    async fn scenarios_run_without_a_failure() {
+        let short = "--duration 0.2 --warmup 0 --connections 2";
+        for line in [
+            format!("nacos-http --scenario register {short}"),
+            format!("nacos-http --scenario beat --instances 100 {short}"),
+            format!("nacos-http --scenario beat --beat full --instances 100 --rate 500 {short}"),
+            format!("nacos-http --scenario list --instances 100 --metadata-pairs 2 {short}"),
+            format!("polaris-grpc --scenario register --streams 2 --metadata-pairs 2 {short}"),
+            format!("polaris-grpc --scenario heartbeat --instances 100 --streams 2 {short}"),
+            format!("polaris-grpc --scenario discover --instances 100 --streams 2 {short}"),
+            format!("polaris-grpc --scenario discover-unchanged --instances 100 {short}"),
+        ] {
+            let report = run(&line).await.unwrap_or_else(|error| panic!("{line}: {error:#}"));
+            assert_eq!(report.failures, [].into(), "{line}");
+            assert!(report.latency.is_some(), "{line}: nothing was measured");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_an_end_is_done_once() {
+        let report =
+            run("nacos-http --scenario deregister --instances 500 --duration 60 --warmup 0").await.unwrap();
+        assert_eq!(report.operations, 500);
+        let report = run("one-service --instances 30 --services 2").await.unwrap();
+        assert_eq!(report.operations, 30, "the last 15 instances of 2 services");
+    }
+
+    #[tokio::test]
+    async fn memory_is_measured_on_a_process() {
+        let line = format!("memory --pid {} --instances 200 --beats 2000 --lists 500", std::process::id());
+        let report = run(&line).await.unwrap();
+        assert_eq!(report.operations, 200);
+        assert_eq!(report.failures, [].into());
+        assert!(report.fact("list meanwhile, p99").is_some_and(|micros| micros > 0.0), "{:?}", report.facts);
+    }
+
+    #[tokio::test]
+    async fn wrong_answers_are_counted() {
+        let line = "nacos-http --scenario list --hosts-per-service 5 --duration 0.2 --warmup 0";
+        let report = run(line).await.unwrap();
+        assert_eq!(report.operations, 0);
+        assert!(report.failures.contains_key("10 hosts instead of 5"), "{:?}", report.failures);
+    }
+}

@@ -64,12 +64,7 @@ pub(crate) async fn run(arguments: &NacosHttp) -> Result<Report> {
 }
 
 /// Registers instances `0..count`, each once.
-pub(crate) async fn register_all(
-    target: &str,
-    population: &Population,
-    count: u64,
-    workers: usize,
-) -> Result<driver::Outcome> {
+async fn register_all(target: &str, population: &Population, count: u64, workers: usize) -> Result<()> {
     let plan = Plan::once("preparing: register", workers, count, PREPARE_MAX);
     let workload = NacosLoad {
         target: target.to_owned(),
@@ -83,7 +78,7 @@ pub(crate) async fn register_all(
         "only {} of {count} could be registered",
         outcome.operations
     );
-    Ok(outcome)
+    Ok(())
 }
 
 /// Beats for every instance, again and again. Ends when it is dropped.

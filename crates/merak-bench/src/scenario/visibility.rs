@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use hdrhistogram::Histogram;
+use http::Uri;
 use merak_wire::polaris::methods;
 use merak_wire::polaris::v1;
 use prost::Message as _;
@@ -18,7 +20,7 @@ use super::polaris_grpc::{DiscoverGlance, ResponseGlance, discover_request, regi
 use crate::cli::PolarisGrpc;
 use crate::client::grpc::Connection;
 use crate::clock;
-use crate::driver::{Outcome, histogram, nanos};
+use crate::driver::{Failure, Outcome, histogram, nanos};
 use crate::meter::Meter;
 use crate::population::Population;
 use crate::progress;
@@ -34,91 +36,134 @@ const SIGHTINGS_MAX: usize = 64;
 pub(crate) async fn run(arguments: &PolarisGrpc) -> Result<Report> {
     let load = &arguments.load;
     let meter = load.meter()?;
-    let population = arguments.population.population();
-    let mut registrar = Connection::open(&load.target).await?;
-    let register = registrar.method(methods::REGISTER_INSTANCE)?;
-    let watcher = Connection::open(&load.target).await?;
-    let (seen, mut sightings) = mpsc::channel(SIGHTINGS_MAX);
-    let watched = Arc::new(Watched {
-        population: population.clone(),
-        service: AtomicU64::new(0),
-        questions: AtomicU64::new(0),
-        pause: Duration::from_secs_f64(arguments.poll_ms / 1e3),
-    });
-    let mut watching = JoinSet::new();
-    watching.spawn(watch(watcher, Arc::clone(&watched), seen));
+    let mut registrar = Registrar::connect(arguments).await?;
+    let mut waits = Waits { from_sent: histogram(), from_answered: histogram(), failures: BTreeMap::new() };
 
-    let mut sent_to_seen = histogram();
-    let mut answered_to_seen = histogram();
-    let mut failures = BTreeMap::new();
     let before = meter.as_ref().map(Meter::sample).transpose()?;
     let begun = clock::now();
-    let (duration, mut index, mut said) = (Duration::from_secs_f64(load.duration), 0, begun);
+    let duration = Duration::from_secs_f64(load.duration);
+    let (mut index, mut said) = (0, begun);
     while begun.elapsed() < duration {
-        let instance = registration(&population, index, arguments.ttl);
-        let host = instance.host.clone().unwrap_or_default();
-        watched.service.store(population.instance(index).service, Ordering::Relaxed);
-        let sent = clock::now();
-        let answer = registrar.unary(&register, &instance).await.and_then(ResponseGlance::of);
-        let answered = clock::now();
-        match answer.and_then(|answer| answer.succeeded(true)) {
-            Ok(()) => match tokio::time::timeout(SEEN_MAX, sighting(&mut sightings, &host)).await {
-                Ok(Some(seen)) => {
-                    sent_to_seen.saturating_record(nanos(seen.saturating_duration_since(sent)));
-                    answered_to_seen.saturating_record(nanos(seen.saturating_duration_since(answered)));
-                }
-                Ok(None) => break,
-                Err(_) => *failures.entry("not seen within 10 s".to_owned()).or_insert(0) += 1,
-            },
-            Err(failure) => *failures.entry(failure.to_string()).or_insert(0) += 1,
-        }
+        waits.note(registrar.register_and_wait(index).await?);
         index += 1;
         if said.elapsed() > Duration::from_secs(1) {
             said = clock::now();
-            progress::note(&format!(
-                "visibility: {index} registered, p99 {:.0} µs",
-                micros(&sent_to_seen, 99.0)
-            ));
+            let p99 = micros(&waits.from_sent, 99.0);
+            progress::note(&format!("visibility: {index} registered, p99 {p99:.0} µs"));
         }
     }
-    if let Some(ended) = watching.try_join_next() {
-        ended.context("the watching client failed")?.context("the watching client failed")?;
-    }
     let after = meter.as_ref().map(Meter::sample).transpose()?;
+
     let outcome = Outcome {
-        operations: sent_to_seen.len(),
-        failures,
+        operations: waits.from_sent.len(),
+        failures: waits.failures,
         elapsed: begun.elapsed(),
-        latency: sent_to_seen,
+        latency: waits.from_sent,
         overdue: 0,
         server: before.zip(after),
     };
     let mut report = Report::of("polaris-grpc visibility", &load.target, &outcome);
     report.set("poll", format!("{} ms", arguments.poll_ms));
+    report.set("hosts per service", arguments.population.hosts_per_service);
     report.set("ttl", arguments.ttl);
     report.facts = vec![
-        Fact::new("acknowledged to seen, p50", micros(&answered_to_seen, 50.0), "µs"),
-        Fact::new("acknowledged to seen, p99", micros(&answered_to_seen, 99.0), "µs"),
-        Fact::new("questions of the watching client", precise(watched.questions.load(Ordering::Relaxed)), ""),
+        Fact::new("acknowledged to seen, p50", micros(&waits.from_answered, 50.0), "µs"),
+        Fact::new("acknowledged to seen, p99", micros(&waits.from_answered, 99.0), "µs"),
     ];
     Ok(report)
 }
 
-/// The moment at which `host` was seen. `None` when the watching client has ended.
-async fn sighting(sightings: &mut mpsc::Receiver<(String, Instant)>, host: &str) -> Option<Instant> {
-    loop {
-        let (found, seen) = sightings.recv().await?;
-        if found == host {
-            return Some(seen);
+/// When one registration was sent, answered and seen.
+struct Sighting {
+    sent: Instant,
+    answered: Instant,
+    seen: Instant,
+}
+
+/// How long it took until registrations were seen.
+struct Waits {
+    from_sent: Histogram<u64>,
+    from_answered: Histogram<u64>,
+    failures: BTreeMap<String, u64>,
+}
+
+impl Waits {
+    fn note(&mut self, result: Result<Sighting, Failure>) {
+        match result {
+            Ok(Sighting { sent, answered, seen }) => {
+                self.from_sent.saturating_record(nanos(seen.saturating_duration_since(sent)));
+                self.from_answered.saturating_record(nanos(seen.saturating_duration_since(answered)));
+            }
+            Err(failure) => *self.failures.entry(failure.to_string()).or_default() += 1,
         }
     }
 }
 
-/// What the watching client is to look at, and how often it has.
+/// The client that registers, and its ear for what the other one sees.
+struct Registrar {
+    connection: Connection,
+    register: Uri,
+    watched: Arc<Watched>,
+    sightings: mpsc::Receiver<(String, Instant)>,
+    watching: JoinSet<Result<()>>,
+    ttl: u32,
+}
+
+impl Registrar {
+    async fn connect(arguments: &PolarisGrpc) -> Result<Self> {
+        let target = &arguments.load.target;
+        let connection = Connection::open(target).await?;
+        let register = connection.method(methods::REGISTER_INSTANCE)?;
+        let watcher = Connection::open(target).await?;
+        let watched = Arc::new(Watched {
+            population: arguments.population.population(),
+            service: AtomicU64::new(0),
+            pause: Duration::from_secs_f64(arguments.poll_ms / 1e3),
+        });
+        let (seen, sightings) = mpsc::channel(SIGHTINGS_MAX);
+        let mut watching = JoinSet::new();
+        watching.spawn(watch(watcher, Arc::clone(&watched), seen));
+        Ok(Self { connection, register, watched, sightings, watching, ttl: arguments.ttl })
+    }
+
+    /// The outer error says that the watching client has failed, which ends the run.
+    async fn register_and_wait(&mut self, index: u64) -> Result<Result<Sighting, Failure>> {
+        let population = &self.watched.population;
+        self.watched.service.store(population.instance(index).service, Ordering::Relaxed);
+        let instance = registration(population, index, self.ttl);
+        let sent = clock::now();
+        let answer = self.connection.unary(&self.register, &instance).await;
+        let answered = clock::now();
+        if let Err(failure) = answer.and_then(ResponseGlance::of).and_then(|answer| answer.succeeded(true)) {
+            return Ok(Err(failure));
+        }
+        let host = instance.host.unwrap_or_default();
+        match tokio::time::timeout(SEEN_MAX, self.sighting_of(&host)).await {
+            Ok(Some(seen)) => Ok(Ok(Sighting { sent, answered, seen })),
+            Ok(None) => {
+                let ended = self.watching.join_next().await.context("the watching client is gone")?;
+                ended.context("the watching client failed")?.context("the watching client failed")?;
+                anyhow::bail!("the watching client ended")
+            }
+            Err(_) => Ok(Err(Failure::text("not seen within 10 s"))),
+        }
+    }
+
+    /// The moment at which `host` was seen. `None` when the watching client has ended.
+    async fn sighting_of(&mut self, host: &str) -> Option<Instant> {
+        loop {
+            let (found, seen) = self.sightings.recv().await?;
+            if found == host {
+                return Some(seen);
+            }
+        }
+    }
+}
+
+/// What the watching client is to look at, and how often.
 struct Watched {
     population: Population,
     service: AtomicU64,
-    questions: AtomicU64,
     pause: Duration,
 }
 
@@ -139,7 +184,6 @@ async fn watch(
         let request = discover_request(watched.population.service_name(service), revision.clone());
         let answer = DiscoverGlance::of(stream.exchange(&request).await?)?;
         let now = clock::now();
-        watched.questions.fetch_add(1, Ordering::Relaxed);
         if !answer.instances.is_empty() {
             revision = answer.revision();
         }
@@ -151,9 +195,4 @@ async fn watch(
         }
         tokio::time::sleep(watched.pause).await;
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a count of questions stays far below 2^52")]
-fn precise(count: u64) -> f64 {
-    count as f64
 }

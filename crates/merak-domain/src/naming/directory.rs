@@ -110,6 +110,12 @@ impl Directory {
                     entry.services.remove(service);
                     self.generation += 1;
                     entry.generation = self.generation;
+                    // A namespace nobody made by hand lives as long as it has services.
+                    let is_idle = entry.services.is_empty()
+                        && entry.namespace.as_ref().is_none_or(|namespace| !namespace.durable);
+                    if is_idle {
+                        self.entries.remove(service.namespace());
+                    }
                 }
             }
             Event::InstancePut { .. } | Event::InstanceDropped { .. } => {}
@@ -125,12 +131,17 @@ impl Directory {
                 self.generation += 1;
             }
             Change::DropNamespace(name) => {
-                if let Some(entry) = self.entries.get_mut(name) {
-                    entry.namespace = None;
-                    if entry.services.is_empty() {
+                self.generation += 1;
+                let Some(entry) = self.entries.get_mut(name) else { return };
+                match &entry.namespace {
+                    // Ephemeral instances came while the removal was being made durable: it lives on in memory.
+                    Some(namespace) if !entry.services.is_empty() => {
+                        let lives_on = Namespace { durable: false, ..Namespace::clone(namespace) };
+                        entry.namespace = Some(Arc::new(lives_on));
+                    }
+                    _ => {
                         self.entries.remove(name);
                     }
-                    self.generation += 1;
                 }
             }
             _ => {}

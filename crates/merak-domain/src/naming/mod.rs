@@ -11,6 +11,8 @@ pub mod directory;
 pub mod instance;
 pub mod key;
 pub mod metadata;
+#[cfg(test)]
+mod model;
 pub mod namespace;
 pub mod rules;
 pub mod service;

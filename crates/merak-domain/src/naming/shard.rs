@@ -287,7 +287,8 @@ impl<D: Derived> Shard<D> {
         }
     }
 
-    /// Sets what an operator wants over an instance.
+    /// Sets what an operator wants over an instance. That is durable, and its service with it, also where the
+    /// instance is not.
     pub fn operate(
         &self,
         service: ServiceRef<'_>,
@@ -317,6 +318,15 @@ impl<D: Derived> Shard<D> {
         };
         let mut changes = Vec::with_capacity(2);
         if standing.is_none_or(|standing| **standing != wanted) {
+            if !state.service.durable {
+                let kept = Service {
+                    durable: true,
+                    revision: at.revision,
+                    modified_secs: at.wall_secs,
+                    ..Service::clone(&state.service)
+                };
+                changes.push(Change::PutService(Arc::clone(&state.key), Arc::new(kept)));
+            }
             changes.push(Change::PutOverride(Arc::clone(&state.key), Arc::new(wanted)));
         }
         if now.weight != before.weight || now.enabled != before.enabled || now.metadata != before.metadata {

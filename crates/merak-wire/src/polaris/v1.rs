@@ -2003,8 +2003,6 @@ pub struct Service {
     pub editable: ::core::option::Option<bool>,
     #[prost(message, repeated, tag = "25")]
     pub export_to: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(bool, tag = "26")]
-    pub sync_to_global_registry: bool,
     /// Newer clients only.
     #[prost(message, optional, tag = "27")]
     pub isolate_instance_count: ::core::option::Option<u32>,

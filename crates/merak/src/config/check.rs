@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use merak_domain::access::Mode;
+use merak_app::access::Mode;
+use merak_app::{commit, naming};
 use tracing_subscriber::filter::Targets;
 
 use super::raw::{Problem, RawConfig};
@@ -25,9 +26,11 @@ pub(crate) struct Config {
     pub(crate) listen: Listen,
     pub(crate) limits: Limits,
     pub(crate) client_api: Mode,
-    pub(crate) naming: Naming,
-    pub(crate) commit: Commit,
+    pub(crate) naming: naming::Settings,
+    pub(crate) commit: commit::Settings,
     pub(crate) log: Log,
+    /// Bytes of encoded answers held, all together.
+    pub(crate) memo: usize,
     /// `None`: as many as there are cores.
     pub(crate) worker_threads: Option<NonZeroUsize>,
 }
@@ -49,26 +52,9 @@ pub(crate) struct Limits {
     pub(crate) body: usize,
     pub(crate) header: usize,
     pub(crate) connections: usize,
-    pub(crate) idle_timeout: Duration,
     pub(crate) header_timeout: Duration,
+    pub(crate) ping_after: Duration,
     pub(crate) stream_requests: usize,
-}
-
-/// What a registration may bring into being.
-#[derive(Debug, Clone)]
-pub(crate) struct Naming {
-    pub(crate) auto_create_service: bool,
-    pub(crate) auto_create_namespace: bool,
-}
-
-/// How writes are gathered.
-#[derive(Debug, Clone)]
-pub(crate) struct Commit {
-    /// The most that is put on disk at a time: 1 in serial mode.
-    pub(crate) batch_max: usize,
-    pub(crate) queue_max: usize,
-    pub(crate) linger: Duration,
-    pub(crate) task_life: Duration,
 }
 
 /// What is logged, and how.
@@ -100,15 +86,15 @@ impl RawConfig {
                 body: reader.read("limits.body", size(KIB..=1_048_576 * KIB)),
                 header: reader.read("limits.header", size(8 * KIB..=1_024 * KIB)),
                 connections: reader.read("limits.connections", number(1..=10_000_000)),
-                idle_timeout: reader.read("limits.idle_timeout", span(SECOND..=24 * HOUR)),
-                header_timeout: reader.read("limits.header_timeout", span(SECOND..=600 * SECOND)),
+                header_timeout: reader.read("limits.header_timeout", span(SECOND..=HOUR)),
+                ping_after: reader.read("limits.ping_after", span(SECOND..=HOUR)),
                 stream_requests: reader.read("limits.stream_requests", number(1..=65_536)),
             },
             client_api: reader.read(
                 "access.client_api",
                 one_of(&[("open", Mode::Open), ("observe", Mode::Observe), ("enforce", Mode::Enforce)]),
             ),
-            naming: Naming {
+            naming: naming::Settings {
                 auto_create_service: reader.read("naming.auto_create_service", truth),
                 auto_create_namespace: reader.read("naming.auto_create_namespace", truth),
             },
@@ -118,6 +104,7 @@ impl RawConfig {
                 format: reader
                     .read("log.format", one_of(&[("text", LogFormat::Text), ("json", LogFormat::Json)])),
             },
+            memo: reader.read("runtime.memo", size(1_024 * KIB..=1_048_576 * 1_024 * KIB)),
             worker_threads: NonZeroUsize::new(reader.read("runtime.worker_threads", number(0..=1_024))),
         };
         if reader.problems.is_empty() { Ok(config) } else { Err(reader.problems) }
@@ -180,8 +167,9 @@ impl Reader<'_> {
         port
     }
 
-    fn commit(&mut self) -> Commit {
-        let serial = self.read("commit.mode", one_of(&[("batch", false), ("serial", true)]));
+    fn commit(&mut self) -> commit::Settings {
+        let modes = [("batch", commit::Mode::Batch), ("serial", commit::Mode::Serial)];
+        let mode = self.read("commit.mode", one_of(&modes));
         let batch_max = self.read("commit.batch_max", number(1..=65_536));
         let queue_max = self.read("commit.queue_max", number(1..=10_000_000));
         if queue_max < batch_max {
@@ -190,8 +178,9 @@ impl Reader<'_> {
                 format!("{queue_max} is below commit.batch_max, {batch_max}: raise it or lower that"),
             );
         }
-        Commit {
-            batch_max: if serial { 1 } else { batch_max },
+        commit::Settings {
+            mode,
+            batch_max,
             queue_max,
             linger: self.read("commit.linger", span(0..=SECOND)),
             task_life: self.read("commit.task_life", span(1..=HOUR)),
@@ -361,8 +350,8 @@ mod tests {
             ),
             (
                 "duration",
-                "limits: {idle_timeout: 30}",
-                "limits.idle_timeout (m.yaml): `30` is not a duration",
+                "limits: {header_timeout: 30}",
+                "limits.header_timeout (m.yaml): `30` is not a duration",
             ),
             (
                 "zero",
@@ -450,13 +439,5 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:#?}");
         assert!(found[0].starts_with("MERAK_LISTEN_OPS: no setting is called so"), "{found:#?}");
         assert!(found[1].starts_with("limits.body (MERAK_LIMITS__BODY): `big` is not a size"), "{found:#?}");
-    }
-
-    /// One write at a time is what serial means, whatever the batch size.
-    #[test]
-    fn serial_mode() {
-        let mut raw = RawConfig::defaults();
-        raw.file(Path::new("m.yaml"), Ok("commit: {mode: serial, batch_max: 500}".to_owned()));
-        assert_eq!(raw.check().expect("good").commit.batch_max, 1);
     }
 }

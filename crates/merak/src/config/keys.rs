@@ -57,10 +57,12 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits.header", "32KiB", "size, 8KiB to 1MiB", "All header lines of a request together."),
     key("limits.connections", "20000", "1 to 10000000",
         "Connections a listener holds open. When all are taken, further ones are closed at once."),
-    key("limits.idle_timeout", "10m", "duration, 1s to 24h",
-        "A connection on which nothing is asked for this long is closed."),
-    key("limits.header_timeout", "10s", "duration, 1s to 10m",
-        "A connection whose next request does not arrive whole up to its body in this time is closed."),
+    key("limits.header_timeout", "30s", "duration, 1s to 1h",
+        "An HTTP/1 connection on which the head of the next request has not arrived whole in this time is closed: \
+         slow senders and idle connections alike."),
+    key("limits.ping_after", "30s", "duration, 1s to 1h",
+        "A gRPC connection that was silent for this long is asked whether its client is still there; it is closed \
+         when no answer comes in 20s."),
     key("limits.stream_requests", "64", "1 to 65536",
         "Requests of one gRPC stream that wait for their answers. When all places are taken, the stream is read no further."),
 
@@ -81,12 +83,14 @@ pub(crate) const KEYS: &[Key] = &[
     key("commit.linger", "0ms", "duration, up to 1s",
         "How long to wait for more writes before a batch that is not full is put on disk."),
     key("commit.task_life", "30s", "duration, 1ms to 1h",
-        "A write that has waited for this long is refused instead of done late."),
+        "A write whose caller does not wait for it (`async-regis`) is dropped when it has waited for this long."),
 
     key("log.level", "info", "off, error, warn, info, debug or trace",
         "What is logged, at least. Parts may differ: `info,merak_app=debug`."),
     key("log.format", "text", "text or json", "Lines for people, or one JSON object a line."),
 
+    key("runtime.memo", "256MiB", "size, 1MiB to 1024GiB",
+        "Memory for encoded answers, all together. When it is used up, further answers are encoded each time."),
     key("runtime.worker_threads", "0", "0 to 1024", "Threads that serve. 0 means as many as there are cores."),
 ];
 

@@ -62,13 +62,6 @@ impl Bindings {
         Ok(format!("{before}{bound}{after}"))
     }
 
-    /// Takes over names that are new here.
-    pub(crate) fn keep_new(&mut self, other: Self) {
-        for (name, value) in other.0 {
-            self.0.entry(name).or_insert(value);
-        }
-    }
-
     fn bind(&mut self, name: &str, value: &str) -> Result<(), String> {
         if value.is_empty() {
             return Err(format!("{name} is empty"));
@@ -228,7 +221,7 @@ fn compare_scalars(expected: &Value, actual: &Value, bindings: &mut Bindings) ->
 }
 
 fn compare_texts(pattern: &str, text: &str, bindings: &mut Bindings) -> Result<(), String> {
-    let wrong = || format!("{}, expected {}", shorten(text), shorten(pattern));
+    let wrong = || format!("{:?}, expected {:?}", shorten(text), shorten(pattern));
     let between =
         |before: &str, after: &str| text.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
     if let Some((before, name, after)) = split_opaque(pattern) {

@@ -179,7 +179,7 @@ fn parse<T: for<'a> Deserialize<'a>>(text: &[u8], path: &Path) -> Result<T> {
         .with_context(|| format!("{} is not as expected", path.display()))
 }
 
-/// Plays a step, several times if it may take a while. Names are bound only by the try that succeeds.
+/// Plays a step, several times if it may take a while.
 fn play_step(
     step: &Step,
     expect: &Value,
@@ -187,29 +187,24 @@ fn play_step(
     bindings: &mut Bindings,
     player: &mut dyn Player,
 ) -> Result<(), String> {
+    let request = bindings.fill_in(&step.request)?;
     let patience = Patience::about(Duration::from_millis(step.within_ms.unwrap_or(0)));
-    crate::poll_until(patience, || {
-        let request = bindings.fill_in(&step.request)?;
+    let mut tried = bindings.clone();
+    let outcome = crate::poll_until(patience, || {
         let answer = player.send(&request).map_err(|error| format!("no answer: {error:#}"))?;
-        let mut tried = bindings.clone();
+        tried = bindings.clone();
         let differences = rules.differences(expect, &answer, &mut tried);
-        if differences.is_empty() {
-            *bindings = tried;
-            return Ok(());
-        }
-        // What an answer teaches holds even if the rest of it is wrong, so one fault is not reported again later.
-        bindings.keep_new(tried);
-        Err(format!(
-            "\n    {}\n    answer: {}",
-            differences.join("\n    "),
-            compare::shorten(&answer.to_string())
-        ))
-    })
+        if differences.is_empty() { Ok(()) } else { Err(describe(&differences, &answer)) }
+    });
+    // What the last answer taught holds even if the rest of it is wrong, so one fault is not reported again later.
+    *bindings = tried;
+    outcome
 }
 
 /// The first differences and the answer: enough to see what is wrong, short enough to read a hundred of them.
 fn describe(differences: &[String], answer: &Value) -> String {
-    let mut lines: Vec<String> = differences.iter().take(DIFFERENCES_SHOWN).map(|line| format!("    {line}")).collect();
+    let mut lines: Vec<String> =
+        differences.iter().take(DIFFERENCES_SHOWN).map(|line| format!("    {line}")).collect();
     if differences.len() > DIFFERENCES_SHOWN {
         lines.push(format!("    and {} more", differences.len() - DIFFERENCES_SHOWN));
     }

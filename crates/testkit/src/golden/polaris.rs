@@ -174,7 +174,6 @@ fn encode(message: &MessageDescriptor, body: &Value) -> Result<Bytes> {
 }
 
 fn decode(message: &MessageDescriptor, bytes: Bytes) -> Result<Value> {
-    if std::env::var_os("RAW").is_some() { eprintln!("{:02x?}", &bytes[..]); }
     let message = DynamicMessage::decode(message.clone(), bytes).context("not the message of this method")?;
     Ok(serde_json::to_value(&message)?)
 }

@@ -1,0 +1,198 @@
+//! One listening socket: accepts within its limits, speaks HTTP/1 or HTTP/2, drains when told to stop.
+//!
+//! Invariant: a listener never holds more connections than its limit, and a client that sends slowly or not at
+//! all loses its connection; neither is felt by the others.
+//! Not here: what is answered (each protocol), which ports (the binary).
+//! Start reading at [`serve`].
+
+use super::pace::{Pace, Paced};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use merak_app::metrics::Metrics;
+use merak_app::ports::Clock;
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long accepting pauses when the process is out of file descriptors.
+const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(50);
+
+/// Requests under way on one HTTP/2 connection. Each is bounded by the body limit; SDKs use a handful.
+const STREAMS_MAX: u32 = 1024;
+
+/// Bytes of answers that wait for one HTTP/2 stream's client to read; then that stream's handler waits.
+const SEND_BUFFER_MAX: usize = 256 * 1024;
+
+/// Silence after which an HTTP/2 client is asked whether it is still there.
+const PING_AFTER: Duration = Duration::from_secs(30);
+
+/// How long the answer to a ping may take before an HTTP/2 client counts as gone.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What connections speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0 and 1.1, with keep-alive.
+    Http1,
+    /// HTTP/2 with prior knowledge, as gRPC clients speak it.
+    Http2,
+}
+
+/// The bounds of a listener.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections open at a time; further ones are closed as they come. Metric `merak_connections_refused`.
+    pub connections: usize,
+    /// Bytes of a request's head; a longer one is answered 431.
+    pub header_bytes: usize,
+    /// How long the head of a request may take from its first byte; then the connection is closed.
+    pub header_timeout: Duration,
+    /// How long a connection may ask for nothing; then it is closed. Over HTTP/2 only until its first request:
+    /// from then on the client is asked by pings whether it is still there.
+    pub idle_timeout: Duration,
+}
+
+/// Serves `answer` on `socket` until `stop`; then lets requests under way end.
+pub async fn serve<A, F, B>(
+    socket: TcpListener,
+    protocol: Protocol,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    answer: A,
+    stop: CancellationToken,
+) -> io::Result<()>
+where
+    A: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    socket.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(socket)?;
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn Error, "a connection was not accepted");
+                tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            metrics.connections_refused.inc();
+            continue;
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = &error as &dyn Error, %peer, "the connection was gone at once");
+            continue;
+        }
+        let pace = Pace::new(Arc::clone(&clock));
+        let connection =
+            converse(stream, peer, protocol, limits.clone(), pace, answer.clone(), stop.clone());
+        let open = metrics.connections.clone();
+        open.inc();
+        connections.spawn(async move {
+            connection.await;
+            open.dec();
+            drop(place);
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+    Ok(())
+}
+
+async fn converse<A, F, B>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    protocol: Protocol,
+    limits: Limits,
+    pace: Arc<Pace>,
+    answer: A,
+    stop: CancellationToken,
+) where
+    A: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let io = Paced::new(stream, Arc::clone(&pace));
+    let service = {
+        let pace = Arc::clone(&pace);
+        service_fn(move |request| {
+            pace.asked();
+            let pace = Arc::clone(&pace);
+            let answered = answer(request, peer);
+            async move {
+                let answer = answered.await;
+                if protocol == Protocol::Http1 {
+                    pace.answered();
+                }
+                Ok::<_, Infallible>(answer)
+            }
+        })
+    };
+    let impatience = pace.lost_patience(limits.header_timeout, limits.idle_timeout);
+    let ended = match protocol {
+        Protocol::Http1 => {
+            let connection = http1::Builder::new()
+                .header_read_timeout(None)
+                .max_buf_size(limits.header_bytes)
+                .serve_connection(io, service);
+            let mut connection = pin!(connection);
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = impatience => Ok(()),
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        }
+        Protocol::Http2 => {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING_AFTER)
+                .keep_alive_timeout(PING_TIMEOUT)
+                .max_concurrent_streams(STREAMS_MAX)
+                .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+                .max_send_buf_size(SEND_BUFFER_MAX)
+                .serve_connection(io, service);
+            let mut connection = pin!(connection);
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = impatience => Ok(()),
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        }
+    };
+    if let Err(error) = ended {
+        // Clients go away in every way there is; that is no news to an operator.
+        tracing::debug!(error = &error as &dyn Error, %peer, "a connection broke");
+    }
+}

@@ -1,0 +1,205 @@
+//! What may be asked of the committer.
+//!
+//! Not here: how two commands get in each other's way ([`super::footprint`]).
+
+use crate::registry::{Cause, Registry};
+use merak_domain::access::User;
+use merak_domain::naming::{
+    At, Change, InstanceKey, Kind, Metadata, OperatorChange, Refusal, Registration, Removal, Selector, ServiceKey,
+    ServiceSpec,
+};
+use std::sync::Arc;
+
+/// A write, as asked. Whether it is allowed is decided when its turn comes.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Register an instance, making service and namespace where allowed.
+    Register {
+        /// Its service.
+        service: Arc<ServiceKey>,
+        /// What its client says.
+        registration: Box<Registration>,
+        /// Whether a service may be made by the way.
+        create_service: bool,
+        /// Whether a namespace may be made by the way.
+        create_namespace: bool,
+    },
+    /// Remove an instance of one of these kinds.
+    Deregister {
+        /// Its service.
+        service: Arc<ServiceKey>,
+        /// Which.
+        instance: InstanceKey,
+        /// Which kinds the caller means.
+        kinds: fn(Kind) -> bool,
+    },
+    /// Set what an operator wants over an instance.
+    Operate {
+        /// Its service.
+        service: Arc<ServiceKey>,
+        /// Which.
+        instance: InstanceKey,
+        /// What to set.
+        change: OperatorChange,
+    },
+    /// Make the stored health of an instance that of its lease.
+    SettleHealth {
+        /// Its service.
+        service: Arc<ServiceKey>,
+        /// Which.
+        instance: InstanceKey,
+    },
+    /// Forget what an operator set over an instance that is gone.
+    ForgetOverride {
+        /// Its service.
+        service: Arc<ServiceKey>,
+        /// Which.
+        instance: InstanceKey,
+    },
+    /// Make a service.
+    CreateService {
+        /// Its name.
+        service: Arc<ServiceKey>,
+        /// What is set on it.
+        spec: ServiceSpec,
+        /// Whether a namespace may be made by the way.
+        create_namespace: bool,
+    },
+    /// Set what is set on a service.
+    UpdateService {
+        /// Its name.
+        service: Arc<ServiceKey>,
+        /// Protection threshold, 0..=1.
+        protect_threshold: f32,
+        /// Metadata.
+        metadata: Metadata,
+        /// Selector; `None` keeps the present one.
+        selector: Option<Selector>,
+    },
+    /// Remove an empty service.
+    DeleteService {
+        /// Its name.
+        service: Arc<ServiceKey>,
+    },
+    /// Make a namespace.
+    CreateNamespace {
+        /// Its name.
+        name: Box<str>,
+        /// What people write about it.
+        comment: Box<str>,
+    },
+    /// Remove an empty namespace.
+    DeleteNamespace {
+        /// Its name.
+        name: Box<str>,
+    },
+    /// Make or change a user.
+    PutUser(Arc<User>),
+}
+
+impl Command {
+    /// Decides the command on the present state. `made` says which services and namespaces the batch makes
+    /// already.
+    pub(super) fn decide(
+        &self,
+        registry: &Registry,
+        made: impl Fn(&Change) -> bool,
+    ) -> Result<Vec<Change>, Refusal> {
+        match self {
+            Command::Register { service, registration, create_service, create_namespace } => {
+                let name = ServiceKey::as_ref(service);
+                let durable = registration.kind.is_durable();
+                let (mut changes, at) = registry.decide(name, |shard, at| {
+                    (shard.register(name, Registration::clone(registration), *create_service, at), at)
+                });
+                if let Ok(changes) = &mut changes
+                    && matches!(changes.first(), Some(Change::PutService(..)))
+                {
+                    ensure_namespace(registry, name.namespace, durable, *create_namespace, at, changes)?;
+                    changes.retain(|change| !made(change));
+                }
+                changes
+            }
+            Command::Deregister { service, instance, kinds } => {
+                let name = ServiceKey::as_ref(service);
+                Ok(registry.decide(name, |shard, _| {
+                    shard.deregister(name, instance.as_ref(), kinds, Removal::Deregistered)
+                }))
+            }
+            Command::Operate { service, instance, change } => {
+                let name = ServiceKey::as_ref(service);
+                let (changes, at) = registry.decide(name, |shard, at| {
+                    (shard.operate(name, instance.as_ref(), change.clone(), at), at)
+                });
+                let mut changes = changes?;
+                if matches!(changes.first(), Some(Change::PutService(..))) {
+                    ensure_namespace(registry, name.namespace, true, true, at, &mut changes)?;
+                    changes.retain(|change| !made(change));
+                }
+                Ok(changes)
+            }
+            Command::SettleHealth { service, instance } => {
+                Ok(registry.decide_health(ServiceKey::as_ref(service), instance.as_ref()))
+            }
+            Command::ForgetOverride { service, instance } => {
+                let name = ServiceKey::as_ref(service);
+                Ok(registry.decide(name, |shard, _| shard.forget_override(name, instance.as_ref())))
+            }
+            Command::CreateService { service, spec, create_namespace } => {
+                let name = ServiceKey::as_ref(service);
+                let (changes, at) =
+                    registry.decide(name, |shard, at| (shard.create_service(name, spec.clone(), at), at));
+                let mut changes = changes?;
+                ensure_namespace(registry, name.namespace, true, *create_namespace, at, &mut changes)?;
+                changes.retain(|change| !made(change));
+                Ok(changes)
+            }
+            Command::UpdateService { service, protect_threshold, metadata, selector } => {
+                let name = ServiceKey::as_ref(service);
+                let (changes, at) = registry.decide(name, |shard, at| {
+                    let changes =
+                        shard.update_service(name, *protect_threshold, metadata.clone(), selector.clone(), at);
+                    (changes, at)
+                });
+                let mut changes = changes?;
+                if !changes.is_empty() {
+                    ensure_namespace(registry, name.namespace, true, true, at, &mut changes)?;
+                    changes.retain(|change| !made(change));
+                }
+                Ok(changes)
+            }
+            Command::DeleteService { service } => {
+                let name = ServiceKey::as_ref(service);
+                registry.decide(name, |shard, _| shard.delete_service(name))
+            }
+            Command::CreateNamespace { name, comment } => {
+                registry.directory().create_namespace(name, comment, registry.stamp())
+            }
+            Command::DeleteNamespace { name } => registry.directory().delete_namespace(name),
+            Command::PutUser(user) => Ok(vec![Change::PutUser(Arc::clone(user))]),
+        }
+    }
+
+    /// See [`Cause`].
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Command::Register { .. } => Cause::Registered,
+            _ => Cause::Other,
+        }
+    }
+}
+
+/// Puts what makes the namespace in front of what needs it.
+fn ensure_namespace(
+    registry: &Registry,
+    name: &str,
+    durable: bool,
+    create: bool,
+    at: At,
+    changes: &mut Vec<Change>,
+) -> Result<(), Refusal> {
+    if let Some(change) = registry.directory().ensure(name, durable, create, at)? {
+        changes.insert(0, change);
+    }
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! Gathers, decides, commits, applies, answers.
+//!
+//! Not here: who may share a batch ([`super::footprint`]), what a command means ([`super::command`]).
+
+use super::Command;
+use super::footprint::{Footprints, Made};
+use crate::access::Accounts;
+use crate::metrics::Metrics;
+use crate::ports::{Clock, Store, StoreError};
+use crate::registry::{Cause, Registry};
+use merak_domain::naming::{Change, Refusal};
+use merak_domain::{ErrorKind, Moment};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// How commands share fsyncs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Whatever waits is committed together.
+    Batch,
+    /// One command a commit.
+    Serial,
+}
+
+/// How the committer works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// See [`Mode`].
+    pub mode: Mode,
+    /// Commands in one commit at most.
+    pub batch_max: usize,
+    /// Commands that may wait; a command beyond is refused at once. About 1 KiB each.
+    pub queue_max: usize,
+    /// How long a batch that is not full waits for more.
+    pub linger: Duration,
+    /// A command that nobody waits for and that is older than this when its turn comes is dropped.
+    pub task_life: Duration,
+}
+
+/// Why a write did not happen.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// The state does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Too many writes wait already.
+    #[error("too many writes wait to be committed")]
+    QueueFull,
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+    /// The store could not keep it.
+    #[error("the write could not be stored")]
+    Store(#[source] StoreError),
+}
+
+impl CommitError {
+    /// See [`ErrorKind`].
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            CommitError::Refused(refusal) => refusal.kind(),
+            CommitError::QueueFull => ErrorKind::TooMany,
+            CommitError::Stopping => ErrorKind::Unavailable,
+            CommitError::Store(error) => error.kind(),
+        }
+    }
+}
+
+/// Whether anything changed.
+type Answer = Result<bool, CommitError>;
+
+struct Job {
+    command: Command,
+    /// Absent: the caller did not wait.
+    answer: Option<oneshot::Sender<Answer>>,
+    queued: Moment,
+}
+
+/// Hands commands to the committer.
+#[derive(Clone)]
+pub struct CommitHandle {
+    queue: mpsc::Sender<Job>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+impl CommitHandle {
+    /// Queues a command and waits until it is durable and visible. `Ok(false)`: there was nothing to change.
+    pub async fn commit(&self, command: Command) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.queue(command, Some(answer))?;
+        // The committer answers everything it takes; it is gone only after the server stopped.
+        answered.await.unwrap_or(Err(CommitError::Stopping))
+    }
+
+    /// Queues a command and does not wait: it may still be refused, or dropped when it grows too old.
+    pub fn enqueue(&self, command: Command) -> Result<(), CommitError> {
+        self.queue(command, None)
+    }
+
+    fn queue(&self, command: Command, answer: Option<oneshot::Sender<Answer>>) -> Result<(), CommitError> {
+        let job = Job { command, answer, queued: self.clock.now() };
+        self.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                self.metrics.commit_queue_full.inc();
+                CommitError::QueueFull
+            }
+            mpsc::error::TrySendError::Closed(_) => CommitError::Stopping,
+        })
+    }
+}
+
+/// The handle for callers, and the committer to run.
+pub fn channel(
+    settings: Settings,
+    registry: Arc<Registry>,
+    accounts: Arc<Accounts>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+) -> (CommitHandle, Committer) {
+    let (sender, receiver) = mpsc::channel(settings.queue_max);
+    let handle = CommitHandle { queue: sender, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
+    let committer = Committer { settings, registry, accounts, store, clock, metrics, queue: receiver, waiting: Vec::new() };
+    (handle, committer)
+}
+
+/// The one writer of durable state.
+pub struct Committer {
+    settings: Settings,
+    registry: Arc<Registry>,
+    accounts: Arc<Accounts>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    queue: mpsc::Receiver<Job>,
+    /// Jobs that got in the way of another one of the last batch.
+    waiting: Vec<Job>,
+}
+
+/// A decided command of the batch at hand.
+struct Decided {
+    changes: Vec<Change>,
+    cause: Cause,
+    answer: Option<oneshot::Sender<Answer>>,
+}
+
+impl Committer {
+    /// Commits until told to stop; what is queued by then is still committed.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                has_jobs = self.gather() => if !has_jobs { return },
+                () = stop.cancelled() => {
+                    self.queue.close();
+                    while self.gather().await {
+                        self.commit_waiting().await;
+                    }
+                    return;
+                }
+            }
+            self.commit_waiting().await;
+        }
+    }
+
+    /// Waits for jobs; `false` when there will be none any more. Cancel safe: jobs are kept in `self.waiting`.
+    async fn gather(&mut self) -> bool {
+        let max = match self.settings.mode {
+            Mode::Batch => self.settings.batch_max,
+            Mode::Serial => 1,
+        };
+        let room = max.saturating_sub(self.waiting.len());
+        if self.waiting.is_empty() {
+            if self.queue.recv_many(&mut self.waiting, room).await == 0 {
+                return false;
+            }
+            if self.settings.mode == Mode::Batch && !self.settings.linger.is_zero() {
+                tokio::time::sleep(self.settings.linger).await;
+            }
+        }
+        while self.waiting.len() < max {
+            match self.queue.try_recv() {
+                Ok(job) => self.waiting.push(job),
+                Err(_) => break,
+            }
+        }
+        true
+    }
+
+    async fn commit_waiting(&mut self) {
+        let (decided, durable, fenced) = self.decide_waiting();
+        let outcome = if durable.is_empty() {
+            Ok(())
+        } else {
+            self.metrics.commit_batches.inc();
+            self.metrics.commit_changes.inc_by(durable.len() as u64);
+            let begun = self.clock.now();
+            let outcome = self.store.commit(durable).await;
+            self.metrics.commit_seconds.observe(self.clock.now().since(begun).as_secs_f64());
+            outcome
+        };
+        if let Err(error) = &outcome {
+            self.metrics.commit_failures.inc();
+            tracing::error!(error = error as &dyn std::error::Error, commands = decided.len(), "a batch could not be committed");
+        }
+        for job in decided {
+            let answer = match &outcome {
+                Ok(()) => {
+                    for change in &job.changes {
+                        match change {
+                            Change::PutUser(user) => self.accounts.put(Arc::clone(user)),
+                            change => self.registry.apply(change, job.cause),
+                        }
+                    }
+                    Ok(!job.changes.is_empty())
+                }
+                Err(error) => Err(CommitError::Store(error.clone())),
+            };
+            reply(job.answer, answer);
+        }
+        for service in &fenced {
+            self.registry.unfence(service);
+        }
+    }
+
+    /// Decides the jobs that wait, as many as can share a batch; the others wait on.
+    #[expect(clippy::type_complexity, reason = "the three lists of one batch, taken apart at once")]
+    fn decide_waiting(
+        &mut self,
+    ) -> (Vec<Decided>, Vec<Change>, Vec<Arc<merak_domain::naming::ServiceKey>>) {
+        let jobs = std::mem::take(&mut self.waiting);
+        let mut footprints = Footprints::default();
+        let mut made = Made::default();
+        let mut decided = Vec::with_capacity(jobs.len());
+        let mut durable = Vec::with_capacity(jobs.len());
+        let mut fenced = Vec::new();
+        let now = self.clock.now();
+        for job in jobs {
+            if job.answer.is_none() && now.since(job.queued) > self.settings.task_life {
+                self.metrics.commit_expired.inc();
+                continue;
+            }
+            if !footprints.take(&job.command) {
+                self.waiting.push(job);
+                continue;
+            }
+            if let Command::DeleteService { service } = &job.command {
+                self.registry.fence(service);
+                fenced.push(Arc::clone(service));
+            }
+            match job.command.decide(&self.registry, |change| made.has(change)) {
+                Ok(changes) => {
+                    for change in &changes {
+                        made.note(change);
+                        if change.is_durable() {
+                            durable.push(change.clone());
+                        }
+                    }
+                    decided.push(Decided { changes, cause: job.command.cause(), answer: job.answer });
+                }
+                Err(refusal) => reply(job.answer, Err(refusal.into())),
+            }
+        }
+        (decided, durable, fenced)
+    }
+}
+
+fn reply(to: Option<oneshot::Sender<Answer>>, answer: Answer) {
+    if let Some(to) = to {
+        // A caller that went away does not want its answer.
+        drop(to.send(answer));
+    }
+}

@@ -1,0 +1,14 @@
+//! The road every durable write takes: commands wait in one queue, are decided in its order, made durable
+//! together, applied, and answered.
+//!
+//! Invariant: a caller is answered `Ok` only after its changes are durable and visible; after `Err` nothing of
+//! its command is visible. One batch is in flight at a time, and while it is, the next one gathers.
+//! Not here: the rules (`domain::naming`), the disk (`merak-store`).
+//! Start reading at [`Committer::run`].
+
+mod command;
+mod committer;
+mod footprint;
+
+pub use command::Command;
+pub use committer::{CommitError, CommitHandle, Committer, Mode, Settings, channel};

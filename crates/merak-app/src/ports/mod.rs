@@ -1,0 +1,10 @@
+//! What the core needs from outside, each as small as it can be.
+//!
+//! Invariant: a port says what is promised, in domain types; each has a fake and a suite in `crate::testing`.
+//! Not here: the adapters (`merak-store`, later `merak-cluster`).
+
+pub mod clock;
+pub mod store;
+
+pub use clock::{Clock, SystemClock};
+pub use store::{Loaded, Store, StoreError};

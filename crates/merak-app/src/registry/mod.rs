@@ -1,0 +1,429 @@
+//! The registry in memory: shards of services, their leases, and everything that follows from a change.
+//!
+//! Invariant: a shard is changed only under its write lock, and whatever follows (leases, ids, directory,
+//! watchers) is done under the same lock, so all of them agree. Lock order: shard state → leases → the rest.
+//! No lock is held across an await.
+//! Not here: what is durable and when ([`crate::commit`]), the rules (`domain::naming`).
+//! Start reading at [`Registry::apply_now`].
+
+mod expiry;
+mod ids;
+
+pub use expiry::ForgottenOverride;
+
+use crate::metrics::Metrics;
+use crate::naming::{Listing, MemoBudget, ServiceView, ViewCell};
+use crate::ports::Clock;
+use crate::watch::Hub;
+use hashbrown::HashMap;
+use ids::Ids;
+use merak_domain::lease::{Renewed, Table, Unknown};
+use merak_domain::naming::key::instance_hash;
+use merak_domain::naming::{
+    At, Change, Directory, Event, Hasher, Instance, InstanceId, InstanceKey, InstanceRef, Namespace, Refusal,
+    ServiceKey, ServiceRef, Shard,
+};
+use merak_domain::{Moment, Revision};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// Shards of services. More than cores, so that two writers seldom meet; few enough that a sweep over all is cheap.
+const SHARDS: usize = 64;
+
+/// How the ids of Polaris are computed from names of ours; the api servers' mapping, handed in at start.
+pub type ShownName = fn(ServiceRef<'_>) -> std::borrow::Cow<'_, str>;
+
+/// Which instance a lease is for.
+#[derive(Debug, Clone)]
+struct LeaseKey {
+    service: Arc<ServiceKey>,
+    instance: InstanceKey,
+}
+
+impl LeaseKey {
+    fn is(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> bool {
+        self.instance.as_ref() == instance && ServiceKey::as_ref(&self.service) == service
+    }
+}
+
+/// What a shard's write lock guards.
+struct ShardState {
+    naming: Shard<ViewCell>,
+    /// Services whose deletion is being made durable: nothing may be registered into them meanwhile.
+    fenced: Vec<Arc<ServiceKey>>,
+}
+
+/// A durable instance whose lease turned.
+pub type Turned = (Arc<ServiceKey>, InstanceKey);
+
+struct ShardCell {
+    state: RwLock<ShardState>,
+    leases: Mutex<Table<LeaseKey>>,
+    /// Durable instances whose lease turned; their health is committed by the sweeper.
+    turned: Mutex<Vec<Turned>>,
+    /// Services that have a view; idle ones are forgotten in turn.
+    viewed: Mutex<Vec<Arc<ServiceKey>>>,
+    /// Empty services of ephemeral instances and overrides of instances that are gone, oldest first.
+    leftovers: Mutex<VecDeque<(Moment, Leftover)>>,
+}
+
+/// Something that is removed when it is still of no use after a while.
+enum Leftover {
+    Service(Arc<ServiceKey>),
+    Override(Arc<ServiceKey>, InstanceKey),
+}
+
+/// Why a change is made, for what follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A client registered: that counts as a beat.
+    Registered,
+    /// Anything else.
+    Other,
+}
+
+/// What a decided command comes to when it is not for the committer.
+pub enum Outcome {
+    /// Applied. The flag says whether anything changed.
+    Applied(bool),
+    /// It touches what is on disk, or a service that is being deleted: the committer must decide it in order.
+    NeedsCommit,
+}
+
+/// All services and instances, in memory.
+pub struct Registry {
+    hasher: Hasher,
+    shards: Box<[ShardCell]>,
+    directory: RwLock<Directory>,
+    listings: Mutex<HashMap<Option<Box<str>>, (u64, Arc<Listing>)>>,
+    ids: Ids,
+    revision: AtomicU64,
+    instances: AtomicI64,
+    services: AtomicI64,
+    clock: Arc<dyn Clock>,
+    hub: Arc<Hub>,
+    memos: Arc<MemoBudget>,
+    shown_name: ShownName,
+    metrics: Arc<Metrics>,
+}
+
+impl Registry {
+    /// An empty registry. `memo_bytes_max` bounds all encoded answers together.
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        memo_bytes_max: usize,
+        shown_name: ShownName,
+    ) -> Arc<Registry> {
+        let hasher = Hasher::default();
+        let shard = |_| {
+            let lease_hasher = hasher.clone();
+            ShardCell {
+                state: RwLock::new(ShardState { naming: Shard::new(hasher.clone()), fenced: Vec::new() }),
+                leases: Mutex::new(Table::new(move |key: &LeaseKey| {
+                    instance_hash(&lease_hasher, ServiceKey::as_ref(&key.service), key.instance.as_ref())
+                })),
+                turned: Mutex::default(),
+                viewed: Mutex::default(),
+                leftovers: Mutex::default(),
+            }
+        };
+        Arc::new(Registry {
+            shards: (0..SHARDS).map(shard).collect(),
+            directory: RwLock::default(),
+            listings: Mutex::default(),
+            ids: Ids::new(hasher.clone()),
+            revision: AtomicU64::new(0),
+            instances: AtomicI64::new(0),
+            services: AtomicI64::new(0),
+            hub: Hub::new(hasher.clone()),
+            memos: MemoBudget::new(memo_bytes_max),
+            hasher,
+            clock,
+            shown_name,
+            metrics,
+        })
+    }
+
+    // --- reading ---------------------------------------------------------------------------------------------
+
+    /// The present view of a service.
+    pub fn view(&self, service: ServiceRef<'_>) -> Option<Arc<ServiceView>> {
+        let cell = self.cell(service);
+        let state = cell.state.read();
+        let (view, built) =
+            ViewCell::get(state.naming.service(service)?, || self.clock.wall_ms(), &self.memos);
+        drop(state);
+        if built {
+            self.metrics.views_built.inc();
+            cell.viewed.lock().push(Arc::clone(&view.key));
+        }
+        Some(view)
+    }
+
+    /// One instance by what it is known by.
+    pub fn instance(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Option<Arc<Instance>> {
+        self.cell(service).state.read().naming.instance(service, instance).cloned()
+    }
+
+    /// The durable instance that Polaris clients know by this id.
+    pub fn by_id(&self, id: &InstanceId) -> Option<(Arc<ServiceKey>, InstanceKey)> {
+        self.ids.get(id)
+    }
+
+    /// The services of a namespace, or of all.
+    pub fn listing(&self, namespace: Option<&str>) -> Arc<Listing> {
+        let directory = self.directory.read();
+        let generation = directory.generation(namespace);
+        let mut listings = self.listings.lock();
+        let known: Option<Box<str>> = namespace.map(Into::into);
+        if let Some((of, listing)) = listings.get(&known)
+            && *of == generation
+        {
+            return Arc::clone(listing);
+        }
+        let listing = Arc::new(Listing::new(&directory, namespace, &self.memos));
+        // Names of namespaces that are not there come from callers: they must not pile up here.
+        if namespace.is_none_or(|name| directory.namespace(name).is_some()) {
+            listings.insert(known, (generation, Arc::clone(&listing)));
+        }
+        listing
+    }
+
+    /// All namespaces, by name.
+    pub fn namespaces(&self) -> Vec<Arc<Namespace>> {
+        self.directory.read().namespaces().cloned().collect()
+    }
+
+    /// The names of services and namespaces, to decide on.
+    pub fn directory(&self) -> RwLockReadGuard<'_, Directory> {
+        self.directory.read()
+    }
+
+    /// How many services and instances there are.
+    pub fn counts(&self) -> (u64, u64) {
+        let count = |of: &AtomicI64| u64::try_from(of.load(Ordering::Relaxed)).unwrap_or(0);
+        (count(&self.services), count(&self.instances))
+    }
+
+    /// Who watches which service.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Bytes of encoded answers held.
+    pub fn memo_bytes(&self) -> usize {
+        self.memos.held()
+    }
+
+    /// When the last beat of an instance came, as an age in milliseconds.
+    pub fn silent_ms(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Option<u64> {
+        let hash = instance_hash(&self.hasher, service, instance);
+        let last = self.cell(service).leases.lock().last_beat(hash, |key| key.is(service, instance))?;
+        let silent = self.clock.now().since(last);
+        Some(u64::try_from(silent.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    // --- changing --------------------------------------------------------------------------------------------
+
+    /// Moves the deadline of an instance's lease. Takes no lock that a reader takes; an instance that counted as
+    /// unhealthy is made healthy at once (ephemeral) or by the next sweep (durable).
+    pub fn renew(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Result<Renewed, Unknown> {
+        let hash = instance_hash(&self.hasher, service, instance);
+        let cell = self.cell(service);
+        let renewed =
+            cell.leases.lock().renew(hash, |key| key.is(service, instance), self.clock.now())?;
+        if renewed.recovered {
+            self.settle_health(cell, service, instance);
+        }
+        Ok(renewed)
+    }
+
+    /// Decides on a service and applies at once, unless the decision is the committer's.
+    ///
+    /// `decide` gets the shard and the stamp of the change; it must not block.
+    pub fn apply_now(
+        &self,
+        service: ServiceRef<'_>,
+        cause: Cause,
+        decide: impl FnOnce(&Shard<ViewCell>, At) -> Result<Vec<Change>, Refusal>,
+    ) -> Result<Outcome, Refusal> {
+        let cell = self.cell(service);
+        let mut state = cell.state.write();
+        if state.fenced.iter().any(|fenced| ServiceKey::as_ref(fenced) == service) {
+            return Ok(Outcome::NeedsCommit);
+        }
+        let changes = decide(&state.naming, self.stamp())?;
+        if changes.iter().any(Change::is_durable) {
+            return Ok(Outcome::NeedsCommit);
+        }
+        for change in &changes {
+            self.apply_locked(cell, &mut state, change, cause);
+        }
+        Ok(Outcome::Applied(!changes.is_empty()))
+    }
+
+    /// Decides on a service without applying, for the committer.
+    pub fn decide<R>(&self, service: ServiceRef<'_>, decide: impl FnOnce(&Shard<ViewCell>, At) -> R) -> R {
+        let at = self.stamp();
+        decide(&self.cell(service).state.read().naming, at)
+    }
+
+    /// Applies what the committer made durable.
+    pub fn apply(&self, change: &Change, cause: Cause) {
+        let service = match change {
+            Change::PutService(service, _)
+            | Change::DropService { service, .. }
+            | Change::PutInstance(service, _)
+            | Change::DropInstance { service, .. }
+            | Change::PutOverride(service, _)
+            | Change::DropOverride(service, _) => service,
+            Change::PutNamespace(_) | Change::DropNamespace(_) => {
+                self.directory.write().apply(change);
+                return;
+            }
+            Change::PutUser(_) => return,
+        };
+        let cell = self.cell(ServiceKey::as_ref(service));
+        self.apply_locked(cell, &mut cell.state.write(), change, cause);
+    }
+
+    /// Keeps registrations out of a service until [`Registry::unfence`]: they go to the committer instead.
+    pub fn fence(&self, service: &Arc<ServiceKey>) {
+        self.cell(ServiceKey::as_ref(service)).state.write().fenced.push(Arc::clone(service));
+    }
+
+    /// Opens a service again.
+    pub fn unfence(&self, service: &Arc<ServiceKey>) {
+        let mut state = self.cell(ServiceKey::as_ref(service)).state.write();
+        if let Some(at) = state.fenced.iter().position(|fenced| fenced == service) {
+            state.fenced.swap_remove(at);
+        }
+    }
+
+    /// Takes the block of revisions of this start. Called once, before anything is stamped.
+    pub fn begin(&self, start: u64) {
+        self.revision.store(Revision::first_of_start(start).0, Ordering::Relaxed);
+    }
+
+    /// The next revision, and now.
+    pub fn stamp(&self) -> At {
+        let revision = Revision(self.revision.fetch_add(1, Ordering::Relaxed));
+        let wall_secs = u32::try_from(self.clock.wall_ms() / 1000).unwrap_or(u32::MAX);
+        At { revision, wall_secs }
+    }
+
+    fn apply_locked(&self, cell: &ShardCell, state: &mut ShardState, change: &Change, cause: Cause) {
+        if let Change::PutNamespace(_) = change {
+            self.directory.write().apply(change);
+            return;
+        }
+        let Some(event) = state.naming.apply(change) else { return };
+        self.follow(cell, &state.naming, &event, cause);
+    }
+
+    /// Everything that follows from an event.
+    fn follow(&self, cell: &ShardCell, naming: &Shard<ViewCell>, event: &Event, cause: Cause) {
+        let revision = match event {
+            Event::ServicePut { service, now, created } => {
+                self.directory.write().follow(event);
+                if *created {
+                    self.services.fetch_add(1, Ordering::Relaxed);
+                    if !now.durable {
+                        // It is followed by its first instance; should that never come, it goes again.
+                        self.leave_behind(cell, Leftover::Service(Arc::clone(service)));
+                    }
+                }
+                now.revision
+            }
+            Event::ServiceDropped(_) => {
+                self.directory.write().follow(event);
+                self.services.fetch_sub(1, Ordering::Relaxed);
+                self.stamp().revision
+            }
+            Event::InstancePut { service, now, before } => {
+                self.instance_put(cell, service, now, before.as_deref(), cause);
+                now.revision
+            }
+            Event::InstanceDropped { service, before, .. } => {
+                self.instance_dropped(cell, naming, service, before);
+                self.stamp().revision
+            }
+        };
+        self.hub.publish(event.service(), revision);
+    }
+
+    fn instance_put(
+        &self,
+        cell: &ShardCell,
+        service: &Arc<ServiceKey>,
+        now: &Arc<Instance>,
+        before: Option<&Instance>,
+        cause: Cause,
+    ) {
+        let name = ServiceKey::as_ref(service);
+        if before.is_none() {
+            self.instances.fetch_add(1, Ordering::Relaxed);
+        }
+        if now.kind.is_durable() && before.is_none_or(|before| !before.kind.is_durable()) {
+            self.ids.put(self.id_of(name, &now.key), service, &now.key);
+        }
+        if cause != Cause::Registered {
+            return;
+        }
+        let hash = instance_hash(&self.hasher, name, now.key.as_ref());
+        let is_it = |key: &LeaseKey| key.is(name, now.key.as_ref());
+        let mut leases = cell.leases.lock();
+        match now.lease_rule() {
+            Some(rule) => {
+                let key = LeaseKey { service: Arc::clone(service), instance: now.key.clone() };
+                leases.grant(hash, key, is_it, rule, now.healthy, self.clock.now());
+            }
+            None => {
+                leases.revoke(hash, is_it);
+            }
+        }
+    }
+
+    fn instance_dropped(
+        &self,
+        cell: &ShardCell,
+        naming: &Shard<ViewCell>,
+        service: &Arc<ServiceKey>,
+        before: &Arc<Instance>,
+    ) {
+        let name = ServiceKey::as_ref(service);
+        self.instances.fetch_sub(1, Ordering::Relaxed);
+        if before.kind.is_durable() {
+            self.ids.remove(&self.id_of(name, &before.key));
+        }
+        let hash = instance_hash(&self.hasher, name, before.key.as_ref());
+        cell.leases.lock().revoke(hash, |key| key.is(name, before.key.as_ref()));
+        let Some(state) = naming.service(name) else { return };
+        if state.override_of(before.key.as_ref()).is_some() {
+            self.leave_behind(cell, Leftover::Override(Arc::clone(service), before.key.clone()));
+        }
+        if state.instances().len() == 0 && !state.service().durable {
+            self.leave_behind(cell, Leftover::Service(Arc::clone(service)));
+        }
+    }
+
+    fn leave_behind(&self, cell: &ShardCell, leftover: Leftover) {
+        cell.leftovers.lock().push_back((self.clock.now(), leftover));
+    }
+
+    fn id_of(&self, service: ServiceRef<'_>, instance: &InstanceKey) -> InstanceId {
+        instance.id(service, &(self.shown_name)(service))
+    }
+
+    fn cell(&self, service: ServiceRef<'_>) -> &ShardCell {
+        let hash = self.hasher.hash_one(service);
+        // The low bits choose buckets inside a shard's tables; the shard is chosen by others.
+        #[expect(clippy::cast_possible_truncation, reason = "taken modulo SHARDS anyway")]
+        let index = (hash >> 40) as usize % SHARDS;
+        &self.shards[index]
+    }
+}

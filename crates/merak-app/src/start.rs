@@ -1,0 +1,29 @@
+//! Filling the registry from the store when a server starts.
+//!
+//! Invariant: after it the registry holds exactly what is durable, every lease runs its full time from now, and
+//! every revision given from now on is larger than any before.
+//! Not here: reading records (`merak-store`).
+
+use crate::access::Accounts;
+use crate::ports::{Loaded, Store, StoreError};
+use crate::registry::{Cause, Registry};
+use merak_domain::naming::Change;
+use std::sync::Arc;
+
+/// Loads everything durable.
+pub async fn load(
+    store: &dyn Store,
+    registry: &Arc<Registry>,
+    accounts: &Arc<Accounts>,
+) -> Result<Loaded, StoreError> {
+    let (into, users) = (Arc::clone(registry), Arc::clone(accounts));
+    let sink = move |change| match change {
+        Change::PutUser(user) => users.put(user),
+        // A client that registered before the restart counts as heard now: it must not expire unheard.
+        change => into.apply(&change, Cause::Registered),
+    };
+    let loaded = store.load(Box::new(sink)).await?;
+    registry.begin(loaded.start);
+    registry.note_orphans();
+    Ok(loaded)
+}

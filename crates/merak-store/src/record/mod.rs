@@ -1,0 +1,195 @@
+//! The format of what is kept: one key and one value for each namespace, user, service, override and instance.
+//!
+//! A value is one byte, the version of its record, and then a protobuf message of that version ([`v1`]); unknown
+//! fields of a message are skipped, so a version may grow. Keys are described in [`key`].
+//!
+//! Invariant: decoding what was encoded gives the same domain value; what cannot be decoded is an error.
+//! Not here: files and fsync ([`crate::embedded`]).
+//! Start reading at [`encode`] and [`Decoder`].
+
+mod key;
+#[cfg(test)]
+mod samples;
+mod v1;
+
+use key::KeyReader;
+use merak_domain::naming::{Change, ServiceKey};
+use prost::Message;
+use std::sync::Arc;
+
+/// The version of the records this server writes.
+const VERSION: u8 = 1;
+
+/// Kinds of records, each kept apart from the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Namespaces,
+    Users,
+    Services,
+    Overrides,
+    Instances,
+}
+
+impl Kind {
+    /// All of them, in the order in which they are loaded: each needs only those before it.
+    pub(crate) const ALL: [Kind; 5] =
+        [Kind::Namespaces, Kind::Users, Kind::Services, Kind::Overrides, Kind::Instances];
+
+    /// What it is called on disk and in messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Namespaces => "namespaces",
+            Kind::Users => "users",
+            Kind::Services => "services",
+            Kind::Overrides => "overrides",
+            Kind::Instances => "instances",
+        }
+    }
+}
+
+/// What a change does to its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// The record has this value now.
+    Put,
+    /// There is no such record any more.
+    Drop,
+}
+
+/// Writes the key and, for a put, the value of a change's record into the two buffers, over what was there.
+pub(crate) fn encode(change: &Change, key: &mut Vec<u8>, value: &mut Vec<u8>) -> (Kind, Effect) {
+    key.clear();
+    value.clear();
+    match change {
+        Change::PutNamespace(namespace) => {
+            key.extend_from_slice(namespace.name.as_bytes());
+            encode_value(&v1::Namespace::from(&**namespace), value);
+            (Kind::Namespaces, Effect::Put)
+        }
+        Change::DropNamespace(name) => {
+            key.extend_from_slice(name.as_bytes());
+            (Kind::Namespaces, Effect::Drop)
+        }
+        Change::PutUser(user) => {
+            key.extend_from_slice(user.name.as_bytes());
+            encode_value(&v1::User::from(&**user), value);
+            (Kind::Users, Effect::Put)
+        }
+        Change::PutService(service, content) => {
+            key::push_service(key, service);
+            encode_value(&v1::Service::from(&**content), value);
+            (Kind::Services, Effect::Put)
+        }
+        Change::DropService { service, .. } => {
+            key::push_service(key, service);
+            (Kind::Services, Effect::Drop)
+        }
+        Change::PutOverride(service, wanted) => {
+            key::push_service(key, service);
+            key::push_instance(key, &wanted.key);
+            encode_value(&v1::Override::from(&**wanted), value);
+            (Kind::Overrides, Effect::Put)
+        }
+        Change::DropOverride(service, instance) => {
+            key::push_service(key, service);
+            key::push_instance(key, instance);
+            (Kind::Overrides, Effect::Drop)
+        }
+        Change::PutInstance(service, instance) => {
+            key::push_service(key, service);
+            key::push_instance(key, &instance.key);
+            encode_value(&v1::Instance::from(&**instance), value);
+            (Kind::Instances, Effect::Put)
+        }
+        Change::DropInstance { service, key: instance, .. } => {
+            key::push_service(key, service);
+            key::push_instance(key, instance);
+            (Kind::Instances, Effect::Drop)
+        }
+    }
+}
+
+/// Writes a message as a value of the version of this server.
+pub(crate) fn encode_value(message: &impl Message, value: &mut Vec<u8>) {
+    value.clear();
+    value.push(VERSION);
+    message.encode_raw(value);
+}
+
+/// Reads a value that [`encode_value`] wrote.
+pub(crate) fn decode_value<M: Message + Default>(value: &[u8]) -> Result<M, DecodeError> {
+    match value {
+        [VERSION, message @ ..] => Ok(M::decode(message)?),
+        [version, ..] => Err(DecodeError::Version(*version)),
+        [] => Err(DecodeError::Damaged("its value is empty")),
+    }
+}
+
+/// Why a record cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DecodeError {
+    /// Its version is not ours.
+    #[error("it was written by a newer version of the server (record version {0}, this one reads {VERSION})")]
+    Version(u8),
+    /// Its message is not one.
+    #[error("its value is damaged ({0})")]
+    Message(#[from] prost::DecodeError),
+    /// It says something that we would not have written.
+    #[error("{0}")]
+    Damaged(&'static str),
+}
+
+/// Reads records one after another. Instances of one service in a row share the name of their service.
+#[derive(Default)]
+pub(crate) struct Decoder {
+    /// The service of the last record: its part of the key, and its name.
+    last: Option<(Vec<u8>, Arc<ServiceKey>)>,
+}
+
+impl Decoder {
+    /// The change that makes a record true again.
+    pub(crate) fn decode(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> Result<Change, DecodeError> {
+        let mut key = KeyReader::new(key);
+        match kind {
+            Kind::Namespaces => {
+                let record: v1::Namespace = decode_value(value)?;
+                Ok(Change::PutNamespace(Arc::new(record.into_domain(key.rest()?))))
+            }
+            Kind::Users => {
+                let record: v1::User = decode_value(value)?;
+                Ok(Change::PutUser(Arc::new(record.into_domain(key.rest()?))))
+            }
+            Kind::Services => {
+                let record: v1::Service = decode_value(value)?;
+                let service = self.service(&mut key)?;
+                key.end()?;
+                Ok(Change::PutService(service, Arc::new(record.into_domain())))
+            }
+            Kind::Overrides => {
+                let record: v1::Override = decode_value(value)?;
+                let service = self.service(&mut key)?;
+                let instance = key.instance(record.address.as_ref())?;
+                Ok(Change::PutOverride(service, Arc::new(record.into_domain(instance)?)))
+            }
+            Kind::Instances => {
+                let record: v1::Instance = decode_value(value)?;
+                let service = self.service(&mut key)?;
+                let instance = key.instance(record.address.as_ref())?;
+                Ok(Change::PutInstance(service, Arc::new(record.into_domain(instance)?)))
+            }
+        }
+    }
+
+    fn service(&mut self, key: &mut KeyReader<'_>) -> Result<Arc<ServiceKey>, DecodeError> {
+        // The encoded name carries its own lengths: what starts with it is of this service and of no other.
+        if let Some((encoded, service)) = &self.last
+            && key.skip(encoded)
+        {
+            return Ok(Arc::clone(service));
+        }
+        let (encoded, service) = key.service()?;
+        let service = Arc::new(service.to_key());
+        self.last = Some((encoded.to_vec(), Arc::clone(&service)));
+        Ok(service)
+    }
+}

@@ -1,0 +1,386 @@
+//! Records of version 1: the values, as protobuf messages.
+//!
+//! Numbers of fields are never used for anything else. A field may be added; then its absence, which is what
+//! every older record has, must mean what was true before. Anything more is a new version.
+//!
+//! Invariant: every field of a durable domain value is here or in its key ([`super::key`]). What follows from
+//! being on disk (`durable`) is not written.
+//! Not here: the version byte ([`super::encode_value`]).
+
+use super::DecodeError;
+use merak_domain::Revision;
+use merak_domain::access;
+use merak_domain::naming::instance::ClusterName;
+use merak_domain::naming::{self, InstanceKey, Metadata, Selector, ServiceSpec, Weight};
+use prost::{Enumeration, Message};
+
+/// Which start of a server this is.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Start {
+    #[prost(uint64, tag = "1")]
+    pub(crate) number: u64,
+}
+
+/// One pair of metadata.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Pair {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+/// Metadata where "none said" and "said to be empty" differ.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Pairs {
+    #[prost(message, repeated, tag = "1")]
+    pairs: Vec<Pair>,
+}
+
+/// A namespace, by name.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Namespace {
+    #[prost(string, tag = "1")]
+    comment: String,
+    #[prost(uint64, tag = "2")]
+    revision: u64,
+    #[prost(uint32, tag = "3")]
+    created_secs: u32,
+    #[prost(uint32, tag = "4")]
+    modified_secs: u32,
+}
+
+/// A user, by name.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct User {
+    #[prost(string, tag = "1")]
+    password_hash: String,
+    #[prost(bool, tag = "2")]
+    admin: bool,
+}
+
+/// A service, by its key.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Service {
+    #[prost(float, tag = "1")]
+    protect_threshold: f32,
+    #[prost(message, repeated, tag = "2")]
+    metadata: Vec<Pair>,
+    /// Absent: no selector.
+    #[prost(string, optional, tag = "3")]
+    label_selector: Option<String>,
+    #[prost(bool, tag = "4")]
+    configured: bool,
+    #[prost(bool, optional, tag = "5")]
+    ephemeral: Option<bool>,
+    #[prost(uint64, tag = "6")]
+    revision: u64,
+    #[prost(uint32, tag = "7")]
+    created_secs: u32,
+    #[prost(uint32, tag = "8")]
+    modified_secs: u32,
+}
+
+/// Where an instance with a given id listens.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Address {
+    #[prost(string, tag = "1")]
+    pub(super) host: String,
+    #[prost(uint32, tag = "2")]
+    pub(super) port: u32,
+    #[prost(string, optional, tag = "3")]
+    pub(super) vpc: Option<String>,
+}
+
+/// What an operator set over an instance, by the keys of both.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Override {
+    /// Only where the instance has a given id.
+    #[prost(message, optional, tag = "1")]
+    pub(super) address: Option<Address>,
+    #[prost(double, optional, tag = "2")]
+    weight: Option<f64>,
+    #[prost(bool, optional, tag = "3")]
+    enabled: Option<bool>,
+    #[prost(message, optional, tag = "4")]
+    metadata: Option<Pairs>,
+    #[prost(message, repeated, tag = "5")]
+    registered: Vec<Pair>,
+}
+
+/// What only Polaris clients say of an instance.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Details {
+    #[prost(string, optional, tag = "1")]
+    protocol: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    version: Option<String>,
+    #[prost(uint32, optional, tag = "3")]
+    priority: Option<u32>,
+    #[prost(string, optional, tag = "4")]
+    logic_set: Option<String>,
+    #[prost(message, optional, tag = "5")]
+    location: Option<Location>,
+    #[prost(uint32, optional, tag = "6")]
+    ttl_secs: Option<u32>,
+}
+
+/// Where a machine stands.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Location {
+    #[prost(string, tag = "1")]
+    region: String,
+    #[prost(string, tag = "2")]
+    zone: String,
+    #[prost(string, tag = "3")]
+    campus: String,
+}
+
+/// How an instance is kept. Ephemeral ones are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]
+#[repr(i32)]
+pub(super) enum Kind {
+    /// Never written.
+    Unknown = 0,
+    Persistent = 1,
+    Polaris = 2,
+}
+
+/// An instance, by its key.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Instance {
+    /// Only where it has a given id.
+    #[prost(message, optional, tag = "1")]
+    pub(super) address: Option<Address>,
+    #[prost(message, repeated, tag = "2")]
+    metadata: Vec<Pair>,
+    /// Absent: the usual one.
+    #[prost(string, optional, tag = "3")]
+    cluster: Option<String>,
+    #[prost(message, optional, tag = "4")]
+    details: Option<Details>,
+    #[prost(double, tag = "5")]
+    weight: f64,
+    #[prost(uint64, tag = "6")]
+    revision: u64,
+    #[prost(uint32, tag = "7")]
+    created_secs: u32,
+    #[prost(uint32, tag = "8")]
+    modified_secs: u32,
+    #[prost(enumeration = "Kind", tag = "9")]
+    kind: i32,
+    #[prost(bool, tag = "10")]
+    healthy: bool,
+    #[prost(bool, tag = "11")]
+    enabled: bool,
+}
+
+fn pairs(metadata: &Metadata) -> Vec<Pair> {
+    metadata.iter().map(|(key, value)| Pair { key: key.to_owned(), value: value.to_owned() }).collect()
+}
+
+fn metadata(pairs: &[Pair]) -> Metadata {
+    Metadata::from_pairs(pairs.iter().map(|pair| (pair.key.as_str(), pair.value.as_str())))
+}
+
+fn weight(number: f64) -> Result<Weight, DecodeError> {
+    Weight::from_nacos(number).ok_or(DecodeError::Damaged("its weight is none"))
+}
+
+fn owned(text: Option<&str>) -> Option<String> {
+    text.map(str::to_owned)
+}
+
+fn boxed(text: Option<String>) -> Option<Box<str>> {
+    text.map(String::into_boxed_str)
+}
+
+fn given_address(key: &InstanceKey) -> Option<Address> {
+    match key {
+        InstanceKey::Address(_) => None,
+        InstanceKey::Given(given) => Some(Address::from(&given.address)),
+    }
+}
+
+impl From<&naming::Namespace> for Namespace {
+    fn from(namespace: &naming::Namespace) -> Namespace {
+        Namespace {
+            comment: namespace.comment.to_string(),
+            revision: namespace.revision.0,
+            created_secs: namespace.created_secs,
+            modified_secs: namespace.modified_secs,
+        }
+    }
+}
+
+impl Namespace {
+    pub(super) fn into_domain(self, name: &str) -> naming::Namespace {
+        naming::Namespace {
+            name: name.into(),
+            comment: self.comment.into(),
+            durable: true,
+            revision: Revision(self.revision),
+            created_secs: self.created_secs,
+            modified_secs: self.modified_secs,
+        }
+    }
+}
+
+impl From<&access::User> for User {
+    fn from(user: &access::User) -> User {
+        User { password_hash: user.password_hash.to_string(), admin: user.admin }
+    }
+}
+
+impl User {
+    pub(super) fn into_domain(self, name: &str) -> access::User {
+        access::User { name: name.into(), password_hash: self.password_hash.into(), admin: self.admin }
+    }
+}
+
+impl From<&naming::Service> for Service {
+    fn from(service: &naming::Service) -> Service {
+        Service {
+            protect_threshold: service.spec.protect_threshold,
+            metadata: pairs(&service.spec.metadata),
+            label_selector: match &service.spec.selector {
+                Selector::None => None,
+                Selector::Label(expression) => Some(expression.to_string()),
+            },
+            configured: service.configured,
+            ephemeral: service.ephemeral,
+            revision: service.revision.0,
+            created_secs: service.created_secs,
+            modified_secs: service.modified_secs,
+        }
+    }
+}
+
+impl Service {
+    pub(super) fn into_domain(self) -> naming::Service {
+        naming::Service {
+            spec: ServiceSpec {
+                protect_threshold: self.protect_threshold,
+                metadata: metadata(&self.metadata),
+                selector: self
+                    .label_selector
+                    .map_or(Selector::None, |expression| Selector::Label(expression.into())),
+            },
+            configured: self.configured,
+            durable: true,
+            ephemeral: self.ephemeral,
+            revision: Revision(self.revision),
+            created_secs: self.created_secs,
+            modified_secs: self.modified_secs,
+        }
+    }
+}
+
+impl From<&naming::Override> for Override {
+    fn from(wanted: &naming::Override) -> Override {
+        Override {
+            address: given_address(&wanted.key),
+            weight: wanted.weight.map(Weight::as_nacos),
+            enabled: wanted.enabled,
+            metadata: wanted.metadata.as_ref().map(|over| Pairs { pairs: pairs(over) }),
+            registered: pairs(&wanted.registered),
+        }
+    }
+}
+
+impl Override {
+    pub(super) fn into_domain(self, key: InstanceKey) -> Result<naming::Override, DecodeError> {
+        Ok(naming::Override {
+            key,
+            weight: self.weight.map(weight).transpose()?,
+            enabled: self.enabled,
+            metadata: self.metadata.map(|over| metadata(&over.pairs)),
+            registered: metadata(&self.registered),
+        })
+    }
+}
+
+impl From<&naming::Details> for Details {
+    fn from(details: &naming::Details) -> Details {
+        Details {
+            protocol: owned(details.protocol.as_deref()),
+            version: owned(details.version.as_deref()),
+            priority: details.priority,
+            logic_set: owned(details.logic_set.as_deref()),
+            location: details.location.as_ref().map(|location| Location {
+                region: location.region.to_string(),
+                zone: location.zone.to_string(),
+                campus: location.campus.to_string(),
+            }),
+            ttl_secs: details.ttl_secs.map(u32::from),
+        }
+    }
+}
+
+impl Details {
+    fn into_domain(self) -> Result<naming::Details, DecodeError> {
+        Ok(naming::Details {
+            protocol: boxed(self.protocol),
+            version: boxed(self.version),
+            priority: self.priority,
+            logic_set: boxed(self.logic_set),
+            location: self.location.map(|location| naming::Location {
+                region: location.region.into(),
+                zone: location.zone.into(),
+                campus: location.campus.into(),
+            }),
+            ttl_secs: self
+                .ttl_secs
+                .map(u8::try_from)
+                .transpose()
+                .map_err(|_| DecodeError::Damaged("its ttl is none"))?,
+        })
+    }
+}
+
+impl From<&naming::Instance> for Instance {
+    fn from(instance: &naming::Instance) -> Instance {
+        let cluster = &instance.cluster;
+        let kind = match instance.kind {
+            naming::Kind::Persistent => Kind::Persistent,
+            naming::Kind::Polaris => Kind::Polaris,
+            naming::Kind::Ephemeral => Kind::Unknown,
+        };
+        Instance {
+            address: given_address(&instance.key),
+            metadata: pairs(&instance.metadata),
+            cluster: (!cluster.is_default()).then(|| cluster.as_str().to_owned()),
+            details: instance.details.as_deref().map(Details::from),
+            weight: instance.weight.as_nacos(),
+            revision: instance.revision.0,
+            created_secs: instance.created_secs,
+            modified_secs: instance.modified_secs,
+            kind: kind.into(),
+            healthy: instance.healthy,
+            enabled: instance.enabled,
+        }
+    }
+}
+
+impl Instance {
+    pub(super) fn into_domain(self, key: InstanceKey) -> Result<naming::Instance, DecodeError> {
+        let kind = match self.kind() {
+            Kind::Persistent => naming::Kind::Persistent,
+            Kind::Polaris => naming::Kind::Polaris,
+            Kind::Unknown => return Err(DecodeError::Damaged("its kind is unknown")),
+        };
+        Ok(naming::Instance {
+            key,
+            metadata: metadata(&self.metadata),
+            cluster: self.cluster.as_deref().map_or_else(ClusterName::default, ClusterName::new),
+            details: self.details.map(Details::into_domain).transpose()?.map(Box::new),
+            weight: weight(self.weight)?,
+            revision: Revision(self.revision),
+            created_secs: self.created_secs,
+            modified_secs: self.modified_secs,
+            kind,
+            healthy: self.healthy,
+            enabled: self.enabled,
+        })
+    }
+}
