@@ -1,6 +1,6 @@
 module merak.example/compat/polaris-go
 
-go 1.24
+go 1.23
 
 require github.com/polarismesh/polaris-go v1.7.0
 

@@ -142,7 +142,7 @@ async fn listed(context: &Arc<SDKContext>, service: &str, callable: bool) -> Out
     };
     let mut found = match consumer.get_all_instance(request).await {
         Ok(answer) => answer.instances.instances,
-        Err(error) if error.to_string().contains("ApiTimeout") => Vec::new(),
+        Err(error) if error.to_string().contains("load remote resource timeout") => Vec::new(),
         Err(error) => return Err(error.to_string().into()),
     };
     found.retain(|instance| !callable || (instance.health && !instance.isolated));

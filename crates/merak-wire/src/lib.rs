@@ -3,4 +3,5 @@
 //! Not here: what a message means (`merak-domain`), when it is sent (`merak-apiserver`).
 //! Start at the folder of the protocol in question.
 
+pub mod nacos;
 pub mod polaris;

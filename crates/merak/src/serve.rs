@@ -1,12 +1,11 @@
 //! One life of the server, from settings to the last flush.
 //!
-//! Order: data directory, ports, secrets, store, doors, announcement; and back again when asked to stop.
+//! Order: ports, data directory, secrets, everything that is kept, doors, announcement; and back again when asked to stop.
 //! Invariant: nothing is announced before everything works; whatever fails on the way is one line and exit code 1.
 //! Not here: which part is made of which (`crate::wire`).
 
 use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -28,7 +27,6 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Serves until asked to stop.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     logging::start(&config.log);
-    make_data_dir(&config.data_dir)?;
     let listeners = Listeners::open(&config.listen)?;
     let runtime = runtime(config.worker_threads).context("failed to start threads")?;
     let outcome = runtime.block_on(live(config, listeners));
@@ -59,15 +57,6 @@ async fn live(config: &Config, listeners: Listeners) -> anyhow::Result<()> {
     }
     tracing::info!("stopped");
     outcome
-}
-
-fn make_data_dir(path: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(path).map_err(|error| {
-        anyhow!(
-            "data directory {} cannot be made: {error}: choose another with data_dir or --data-dir",
-            path.display()
-        )
-    })
 }
 
 fn runtime(worker_threads: Option<NonZeroUsize>) -> io::Result<Runtime> {

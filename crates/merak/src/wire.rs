@@ -6,6 +6,7 @@
 //! Start reading at [`start`].
 
 use std::convert::Infallible;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use merak_apiserver::common::listener::{self, Protocol};
 use merak_apiserver::common::mapping;
 use merak_apiserver::common::route::Incomings;
 use merak_apiserver::ops::{Ops, OpsHttp, Readiness};
+use merak_apiserver::polaris::{PolarisGrpc, PolarisParts, ensure_system};
 use merak_app::access::{Access, Accounts, Tokens};
 use merak_app::metrics::Metrics;
 use merak_app::naming::Naming;
@@ -46,55 +48,118 @@ impl Server {
     }
 }
 
-/// Puts the server together and opens its doors, that of operations first: its probes answer while the others
-/// wait. On a first start it makes the administrator, too.
+/// What all protocols are made of.
+struct Core {
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    registry: Arc<Registry>,
+    access: Arc<Access>,
+    readiness: Arc<Readiness>,
+}
+
+/// Puts the server together and opens its doors, that of operations first: its probes answer while the rest is
+/// loaded. On a first start it makes the administrator, too.
 pub(crate) async fn start(
     config: &Config,
     listeners: Listeners,
 ) -> anyhow::Result<(Server, Option<InitialAdmin>)> {
     let store: Arc<dyn Store> = Arc::new(merak_store::Embedded::open(&config.data_dir)?);
-    let signing_key = first_start::signing_key(&config.data_dir)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let metrics = Metrics::new();
-    let registry = Registry::new(clock.clone(), metrics.clone(), config.memo, mapping::service_to_polaris);
-    let accounts = Arc::new(Accounts::new(&first_start::process_key()?));
-    let tokens = Tokens::new(&signing_key);
-    let access = Arc::new(Access::new(config.client_api, accounts.clone(), tokens, clock.clone()));
-    let readiness = Arc::new(Readiness::default());
+    let core = Core::new(config)?;
     let supervisor = Supervisor::default();
+    core.open_ops(&supervisor, &config.limits, listeners.ops);
 
-    let ops = OpsHttp::new(Ops {
-        metrics: metrics.clone(),
-        registry: registry.clone(),
-        readiness: readiness.clone(),
-        access: access.clone(),
-    });
-    let (bounds, counted) = (bounds(&config.limits), metrics.clone());
-    supervisor.spawn(TaskKind::Listener, move |stop| {
-        let answer = move |request, peer| ops.clone().answer(Incomings { request, peer });
-        listener::serve(listeners.ops, Protocol::Http1, bounds, counted, answer, stop)
-    });
-
-    load(&*store, &registry, &accounts).await?;
-    let (commits, committer) =
-        commit::channel(config.commit.clone(), registry.clone(), store, clock, metrics.clone());
-    supervisor.spawn(TaskKind::Committer, |stop| async move {
-        committer.run(stop).await;
-        Ok::<(), Infallible>(())
-    });
-    let naming = Naming::new(registry.clone(), commits.clone(), metrics.clone(), config.naming);
-    let admin = if accounts.is_empty() {
-        Some(make_admin(&config.data_dir, &naming, &accounts).await?)
+    core.load(&*store).await?;
+    let naming = core.run(&supervisor, config, store);
+    let admin = if core.access.accounts().is_empty() {
+        Some(make_admin(&config.data_dir, &naming).await?)
     } else {
         None
     };
-    supervisor.spawn(TaskKind::LeaseSweeper, |stop| async move {
-        lease::sweep(registry, commits, stop).await;
-        Ok::<(), Infallible>(())
-    });
+    ensure_system(&naming).await.context("failed to store the system services")?;
 
-    readiness.ready();
-    Ok((Server { supervisor, readiness }, admin))
+    core.open_polaris(&supervisor, &config.limits, listeners.polaris_grpc, naming);
+    core.readiness.ready();
+    Ok((Server { supervisor, readiness: core.readiness }, admin))
+}
+
+impl Core {
+    /// With nothing in it, nobody known and not ready.
+    fn new(config: &Config) -> anyhow::Result<Core> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let metrics = Metrics::new();
+        let registry =
+            Registry::new(clock.clone(), metrics.clone(), config.memo, mapping::service_to_polaris);
+        let accounts = Arc::new(Accounts::new(&first_start::process_key()?));
+        let tokens = Tokens::new(&first_start::signing_key(&config.data_dir)?);
+        let access = Arc::new(Access::new(config.client_api, accounts, tokens, clock.clone()));
+        Ok(Core { clock, metrics, registry, access, readiness: Arc::default() })
+    }
+
+    /// Fills memory with what is kept, before anything else looks at it.
+    async fn load(&self, store: &dyn Store) -> anyhow::Result<()> {
+        let (registry, accounts) = (self.registry.clone(), self.access.accounts().clone());
+        let sink = move |change: Change| match change {
+            Change::PutUser(user) => accounts.put(user),
+            change => registry.apply(&change, Cause::Other),
+        };
+        let loaded = store.load(Box::new(sink)).await.context("failed to load the registry")?;
+        self.registry.begin(loaded.start);
+        tracing::info!(records = loaded.records, start = loaded.start, "loaded");
+        Ok(())
+    }
+
+    /// Starts what works in the background, and gives the use cases that build on it.
+    fn run(&self, supervisor: &Supervisor, config: &Config, store: Arc<dyn Store>) -> Naming {
+        let (commits, committer) = commit::channel(
+            config.commit.clone(),
+            self.registry.clone(),
+            self.access.accounts().clone(),
+            store,
+            self.clock.clone(),
+            self.metrics.clone(),
+        );
+        supervisor.spawn(TaskKind::Committer, |stop| async move {
+            committer.run(stop).await;
+            Ok::<(), Infallible>(())
+        });
+        let (registry, sweeps) = (self.registry.clone(), commits.clone());
+        supervisor.spawn(TaskKind::LeaseSweeper, |stop| async move {
+            lease::sweep(registry, sweeps, stop).await;
+            Ok::<(), Infallible>(())
+        });
+        Naming::new(self.registry.clone(), commits, self.metrics.clone(), config.naming)
+    }
+
+    fn open_ops(&self, supervisor: &Supervisor, limits: &Limits, socket: TcpListener) {
+        let ops = OpsHttp::new(Ops {
+            metrics: self.metrics.clone(),
+            registry: self.registry.clone(),
+            readiness: self.readiness.clone(),
+            access: self.access.clone(),
+        });
+        let (limits, clock, metrics) = (bounds(limits), self.clock.clone(), self.metrics.clone());
+        supervisor.spawn(TaskKind::Listener, |stop| {
+            let answer = move |request, peer| ops.clone().answer(Incomings { request, peer });
+            listener::serve(socket, Protocol::Http1, limits, clock, metrics, answer, stop)
+        });
+    }
+
+    fn open_polaris(&self, supervisor: &Supervisor, limits: &Limits, socket: TcpListener, naming: Naming) {
+        let polaris = PolarisGrpc::new(PolarisParts {
+            naming,
+            access: self.access.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+        });
+        let (limits, clock, metrics) = (bounds(limits), self.clock.clone(), self.metrics.clone());
+        supervisor.spawn(TaskKind::Listener, |stop| {
+            let answer = move |request, peer| {
+                let polaris = polaris.clone();
+                async move { polaris.answer(request, peer).await }
+            };
+            listener::serve(socket, Protocol::Http2, limits, clock, metrics, answer, stop)
+        });
+    }
 }
 
 /// The bounds that every door has.
@@ -103,28 +168,14 @@ fn bounds(limits: &Limits) -> listener::Limits {
         connections: limits.connections,
         header_bytes: limits.header,
         header_timeout: limits.header_timeout,
-        ping_after: limits.ping_after,
+        idle_timeout: limits.idle_timeout,
     }
 }
 
-/// Fills memory with what is kept, before anything else looks at it.
-async fn load(store: &dyn Store, registry: &Arc<Registry>, accounts: &Arc<Accounts>) -> anyhow::Result<()> {
-    let (state, users) = (registry.clone(), accounts.clone());
-    let sink = move |change: Change| match change {
-        Change::PutUser(user) => users.put(user),
-        change => state.apply(&change, Cause::Other),
-    };
-    let loaded = store.load(Box::new(sink)).await.context("failed to load the registry")?;
-    registry.begin(loaded.start);
-    tracing::info!(records = loaded.records, start = loaded.start, "loaded");
-    Ok(())
-}
-
 /// Makes the administrator durable. Interrupted before that, the next start goes on with the same password.
-async fn make_admin(data_dir: &Path, naming: &Naming, accounts: &Accounts) -> anyhow::Result<InitialAdmin> {
+async fn make_admin(data_dir: &Path, naming: &Naming) -> anyhow::Result<InitialAdmin> {
     let admin = first_start::initial_admin(data_dir)?;
     let user = Arc::new(Accounts::generated_user(&admin.name, &admin.password, true)?);
-    naming.put_user(user.clone()).await.context("failed to store the administrator")?;
-    accounts.put(user);
+    naming.put_user(user).await.context("failed to store the administrator")?;
     Ok(admin)
 }

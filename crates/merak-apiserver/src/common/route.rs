@@ -26,8 +26,9 @@ pub struct Incomings {
     pub peer: SocketAddr,
 }
 
-/// One route of an HTTP listener whose handlers share `S`.
-pub struct Route<S> {
+/// One route of an HTTP listener whose handlers share `S` and get `R`: the request as it came, or what its
+/// protocol has read of it.
+pub struct Route<S, R = Incomings> {
     /// Method.
     pub method: Method,
     /// Exact path.
@@ -35,28 +36,28 @@ pub struct Route<S> {
     /// What the caller must be allowed to do.
     pub permission: Permission,
     /// Answers the request. The gate has let it through.
-    pub handler: fn(Arc<S>, Incomings) -> Answer,
+    pub handler: fn(Arc<S>, R) -> Answer,
 }
 
 /// All routes of a listener.
-pub struct Router<S> {
-    routes: HashMap<&'static str, Vec<Route<S>>>,
+pub struct Router<S, R = Incomings> {
+    routes: HashMap<&'static str, Vec<Route<S, R>>>,
 }
 
 /// What was found for a request.
-pub enum Match<'a, S> {
+pub enum Match<'a, S, R = Incomings> {
     /// This route.
-    Route(&'a Route<S>),
+    Route(&'a Route<S, R>),
     /// The path is there, the method is not.
     OtherMethod,
     /// There is no such path.
     Nothing,
 }
 
-impl<S> Router<S> {
+impl<S, R> Router<S, R> {
     /// A router over these routes. Two routes of one method and path are a mistake of ours.
-    pub fn new(routes: Vec<Route<S>>) -> Router<S> {
-        let mut by_path: HashMap<&'static str, Vec<Route<S>>> = HashMap::new();
+    pub fn new(routes: Vec<Route<S, R>>) -> Router<S, R> {
+        let mut by_path: HashMap<&'static str, Vec<Route<S, R>>> = HashMap::new();
         for route in routes {
             let of_path = by_path.entry(route.path).or_default();
             assert!(
@@ -71,7 +72,7 @@ impl<S> Router<S> {
     }
 
     /// The route of a request.
-    pub fn find(&self, method: &Method, path: &str) -> Match<'_, S> {
+    pub fn find(&self, method: &Method, path: &str) -> Match<'_, S, R> {
         match self.routes.get(path) {
             None => Match::Nothing,
             Some(of_path) => {
@@ -81,7 +82,7 @@ impl<S> Router<S> {
     }
 
     /// All routes, in no order: for tests that walk them.
-    pub fn all(&self) -> impl Iterator<Item = &Route<S>> {
+    pub fn all(&self) -> impl Iterator<Item = &Route<S, R>> {
         self.routes.values().flatten()
     }
 }

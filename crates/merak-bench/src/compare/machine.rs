@@ -54,9 +54,29 @@ pub(crate) fn description() -> String {
     format!("{processor}, {count} cores{memory}, Linux {}", kernel.trim())
 }
 
+/// How many programs ran or wanted to, averaged over the last minute. More than a little makes numbers doubtful.
+pub(crate) fn load() -> Option<f64> {
+    load_of(&std::fs::read_to_string("/proc/loadavg").ok()?)
+}
+
+fn load_of(loadavg: &str) -> Option<f64> {
+    loadavg.split(' ').next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn load_is_the_first_number() {
+        for (name, text, expected) in [
+            ("as Linux says it", "3.40 2.22 2.02 5/312 4711", Some(3.4)),
+            ("nothing", "", None),
+            ("text", "busy 1 2", None),
+        ] {
+            assert_eq!(load_of(text), expected, "{name}");
+        }
+    }
 
     #[test]
     fn processors_are_handed_out() {

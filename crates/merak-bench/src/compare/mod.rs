@@ -31,6 +31,9 @@ const STEP_MAX: Duration = Duration::from_secs(120);
 /// The steps with a million instances.
 const LARGE_STEP_MAX: Duration = Duration::from_secs(900);
 
+/// A load average above this is somebody else at work.
+const QUIET: f64 = 0.7;
+
 /// Compares and writes the page. Exit code 2 says that our own server failed at something.
 pub(crate) async fn run(arguments: &Compare) -> Result<ExitCode> {
     tokio::select! {
@@ -78,6 +81,13 @@ impl<'a> Comparison<'a> {
                  processor second did with both."
                     .to_owned(),
             );
+        }
+        if let Some(load) = machine::load().filter(|load| *load > QUIET) {
+            let text = format!(
+                "The machine was busy when this began (load {load}): measure again when it is quiet."
+            );
+            note(&text);
+            results.notes.push(text);
         }
         Ok(Self { arguments, cores, results })
     }
@@ -377,7 +387,7 @@ async fn generate(
     let status = ended.with_context(|| format!("not done after {} s", most.as_secs()))??;
     // Code 2: some operations failed; the report says which.
     if !status.success() && status.code() != Some(2) {
-        bail!("the generator ended with {status}");
+        bail!("the generator ended with {status}; its last line says why");
     }
     Report::read_json(file.path())
 }

@@ -44,3 +44,43 @@ pub struct Service {
     /// Changed at, seconds since 1970.
     pub modified_secs: u32,
 }
+
+impl Service {
+    /// Whether so few of the `total` instances asked for are healthy that Nacos clients are told that all are:
+    /// better to call some that are dead than to drown the rest. Without instances there is nothing to protect.
+    pub fn is_protected(&self, healthy: usize, total: usize) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "a share, and far fewer than 2^24 instances")]
+        let share = healthy as f32 / total as f32;
+        self.configured && share <= self.spec.protect_threshold
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protection() {
+        // name, configured, threshold, healthy, total, protected
+        let cases = [
+            ("half of them, at the threshold", true, 0.5, 1, 2, true),
+            ("just above it", true, 0.4, 1, 2, false),
+            ("none healthy, threshold zero", true, 0.0, 0, 2, true),
+            ("nobody set a threshold", false, 0.0, 0, 2, false),
+            ("nothing there", true, 1.0, 0, 0, false),
+            ("all healthy, threshold one", true, 1.0, 2, 2, true),
+        ];
+        for (name, configured, protect_threshold, healthy, total, expected) in cases {
+            let service = Service {
+                spec: ServiceSpec { protect_threshold, ..ServiceSpec::default() },
+                configured,
+                durable: false,
+                ephemeral: None,
+                revision: Revision(0),
+                created_secs: 0,
+                modified_secs: 0,
+            };
+            assert_eq!(service.is_protected(healthy, total), expected, "{name}");
+        }
+    }
+}

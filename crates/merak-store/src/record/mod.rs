@@ -10,7 +10,7 @@
 mod key;
 #[cfg(test)]
 mod samples;
-mod v1;
+pub(crate) mod v1;
 
 use key::KeyReader;
 use merak_domain::naming::{Change, ServiceKey};

@@ -53,8 +53,7 @@ pub(crate) struct Limits {
     pub(crate) header: usize,
     pub(crate) connections: usize,
     pub(crate) header_timeout: Duration,
-    pub(crate) ping_after: Duration,
-    pub(crate) stream_requests: usize,
+    pub(crate) idle_timeout: Duration,
 }
 
 /// What is logged, and how.
@@ -87,8 +86,7 @@ impl RawConfig {
                 header: reader.read("limits.header", size(8 * KIB..=1_024 * KIB)),
                 connections: reader.read("limits.connections", number(1..=10_000_000)),
                 header_timeout: reader.read("limits.header_timeout", span(SECOND..=HOUR)),
-                ping_after: reader.read("limits.ping_after", span(SECOND..=HOUR)),
-                stream_requests: reader.read("limits.stream_requests", number(1..=65_536)),
+                idle_timeout: reader.read("limits.idle_timeout", span(SECOND..=24 * HOUR)),
             },
             client_api: reader.read(
                 "access.client_api",

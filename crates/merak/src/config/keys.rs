@@ -53,18 +53,15 @@ pub(crate) const KEYS: &[Key] = &[
         "Polaris gRPC, configuration. Reserved for a later version; not opened now."),
     key("listen.ops", "8900", "port", "Operations: metrics and probes."),
 
-    key("limits.body", "2MiB", "size, 1KiB to 1GiB", "The largest body of a request, and the largest gRPC message."),
+    key("limits.body", "2MiB", "size, 1KiB to 1GiB", "The largest body of an HTTP request. A gRPC message is 4MiB at most."),
     key("limits.header", "32KiB", "size, 8KiB to 1MiB", "All header lines of a request together."),
     key("limits.connections", "20000", "1 to 10000000",
         "Connections a listener holds open. When all are taken, further ones are closed at once."),
-    key("limits.header_timeout", "30s", "duration, 1s to 1h",
-        "An HTTP/1 connection on which the head of the next request has not arrived whole in this time is closed: \
-         slow senders and idle connections alike."),
-    key("limits.ping_after", "30s", "duration, 1s to 1h",
-        "A gRPC connection that was silent for this long is asked whether its client is still there; it is closed \
-         when no answer comes in 20s."),
-    key("limits.stream_requests", "64", "1 to 65536",
-        "Requests of one gRPC stream that wait for their answers. When all places are taken, the stream is read no further."),
+    key("limits.header_timeout", "10s", "duration, 1s to 1h",
+        "How long the head of a request may take from its first byte; then its connection is closed."),
+    key("limits.idle_timeout", "5m", "duration, 1s to 24h",
+        "A connection on which nothing is asked for this long is closed. A gRPC client that has asked once is asked by \
+         pings instead whether it is still there."),
 
     key("access.client_api", "open", "open, observe or enforce",
         "Calls of applications and their scripts: let everybody (open), let everybody and log who would be refused \

@@ -101,7 +101,8 @@ pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "polaris-go",
         speaks: Protocol::Polaris,
-        tools: &[Tool { present: &["go", "version"], packages: &["golang-go"] }],
+        // The program needs Go 1.23, which brought this package.
+        tools: &[Tool { present: &["go", "list", "iter"], packages: &["golang-go"] }],
         steps: &[&["go", "build", "-C", "{source}", "-o", "{built}/client", "."]],
         copied: &[],
         command: &["{built}/client"],

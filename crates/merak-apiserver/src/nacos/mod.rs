@@ -1,0 +1,14 @@
+//! Nacos: HTTP v1 naming as Nacos 2.x answers it.
+//!
+//! Invariant: whatever a client sends is either carried out or answered with an error of [`errors`]; no request
+//! is half done.
+//! Not here: texts and JSON pieces (`wire::nacos`), names that Polaris shares ([`crate::common::mapping`]).
+//! Start reading at [`http::NacosHttp`], then `http::routes`.
+
+mod encode;
+mod errors;
+pub mod http;
+mod select;
+mod switches;
+
+pub use http::{NacosHttp, NacosParts};

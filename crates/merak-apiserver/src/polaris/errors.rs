@@ -1,0 +1,69 @@
+//! The one table from what a use case says to the code Polaris clients know (polaris-grpc §8).
+//!
+//! Invariant: every error has a code of the contract; numbers of our own would crash an SDK.
+//! Not here: codes for a request that is wrong by itself ([`super::check`]).
+
+use merak_app::naming::NamingError;
+use merak_domain::naming::Refusal;
+use merak_wire::polaris::codes;
+
+/// The code of an error.
+pub(super) fn code(error: &NamingError) -> u32 {
+    match error {
+        NamingError::Refused(refusal) => refused(refusal),
+        NamingError::QueueFull => codes::INSTANCE_REGIS_TIMEOUT,
+        NamingError::Stopping => codes::EXECUTE_EXCEPTION,
+        NamingError::Store(_) => codes::STORE_LAYER_EXCEPTION,
+    }
+}
+
+fn refused(refusal: &Refusal) -> u32 {
+    match refusal {
+        Refusal::NoSuchNamespace => codes::NOT_FOUND_NAMESPACE,
+        Refusal::NamespaceExists | Refusal::ServiceExists => codes::EXISTED_RESOURCE,
+        Refusal::NamespaceNotEmpty => codes::NAMESPACE_EXISTED_SERVICES,
+        Refusal::NoSuchService => codes::NOT_FOUND_SERVICE,
+        Refusal::ServiceNotEmpty => codes::SERVICE_EXISTED_INSTANCES,
+        Refusal::NoSuchInstance => codes::NOT_FOUND_INSTANCE,
+        Refusal::OtherKind { .. } => codes::DATA_CONFLICT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use merak_app::ports::StoreError;
+    use merak_domain::ErrorKind;
+
+    /// The numbers are what clients act on, so they stand here once more. A variant that is added must be added
+    /// here too: the table above does not compile without it.
+    #[test]
+    fn every_error_has_its_code() {
+        let store = |error| NamingError::Store(error);
+        let table = [
+            (NamingError::from(Refusal::NoSuchNamespace), 400_305),
+            (Refusal::NamespaceExists.into(), 400_201),
+            (Refusal::NamespaceNotEmpty.into(), 400_203),
+            (Refusal::NoSuchService.into(), 400_301),
+            (Refusal::ServiceExists.into(), 400_201),
+            (Refusal::ServiceNotEmpty.into(), 400_204),
+            (Refusal::NoSuchInstance.into(), 400_303),
+            (Refusal::OtherKind { ephemeral: true }.into(), 409_000),
+            (NamingError::QueueFull, 500_008),
+            (NamingError::Stopping, 500_000),
+            (store(StoreError::Full("disk".into())), 500_001),
+            (store(StoreError::Failed("disk".into())), 500_001),
+        ];
+        for (error, expected) in table {
+            let found = code(&error);
+            assert_eq!(found, expected, "{error}");
+            let row = codes::find(found);
+            assert!(row.is_some(), "{error}: {found} is a code of the contract");
+            let is_ours = matches!(
+                error.kind(),
+                ErrorKind::Internal | ErrorKind::Unavailable | ErrorKind::TooMany
+            );
+            assert_eq!(found / 1000 == 500, is_ours, "{error}: 5xx exactly when it is our fault");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! DeregisterInstance: by id, or by service and address. What is not there is gone already.
+//!
+//! Invariant: an address means the instance that has the id computed from it, whichever protocol registered it,
+//! and never one with an id of its own.
+//! Not here: finding an ephemeral Nacos instance by its id alone: only durable instances are known by id.
+
+use super::super::check::{self, Named, Target};
+use super::super::{convert, errors};
+use super::{PolarisGrpc, response};
+use merak_app::naming::NamingError;
+use merak_domain::naming::{AddressRef, InstanceId, InstanceRef, ServiceKey};
+use merak_wire::polaris::codes;
+use merak_wire::polaris::v1::{Instance, Response};
+
+impl PolarisGrpc {
+    /// Answers a deregistration with the request and the id.
+    pub(super) async fn deregister(&self, mut said: Instance) -> Response {
+        let (gone, id) = match check::deregistration(&said) {
+            Err(code) => return Response { instance: Some(said), ..response(code) },
+            Ok(Target::Id(id)) => (self.deregister_id(id, &said).await, None),
+            Ok(Target::Address(named)) => match named.address() {
+                // The check of lengths has refused it before.
+                None => return Response { instance: Some(said), ..response(codes::INVALID_INSTANCE_PORT) },
+                Some(address) => {
+                    let id = convert::computed_id(named.service, address);
+                    (self.deregister_address(&named, address).await, Some(id.to_string()))
+                }
+            },
+        };
+        if id.is_some() {
+            said.id = id;
+        }
+        let code = gone.map_or_else(|error| errors::code(&error), |_| codes::EXECUTE_SUCCESS);
+        Response { instance: Some(said), ..response(code) }
+    }
+
+    async fn deregister_id(&self, text: &str, said: &Instance) -> Result<bool, NamingError> {
+        let id = InstanceId::parse(text);
+        if let Some((service, key)) = self.naming.by_id(&id) {
+            return self.naming.deregister(ServiceKey::as_ref(&service), key.as_ref(), |_| true).await;
+        }
+        // An ephemeral instance is not known by id; where the address came along, it may be the one with that id.
+        let Ok(named) = check::named(said) else { return Ok(false) };
+        match named.address() {
+            Some(address) if convert::computed_id(named.service, address) == id => {
+                self.deregister_address(&named, address).await
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn deregister_address(&self, named: &Named<'_>, address: AddressRef<'_>) -> Result<bool, NamingError> {
+        self.naming.deregister(named.service, InstanceRef::Address(address), |_| true).await
+    }
+}

@@ -1,0 +1,76 @@
+//! Heartbeats, one at a time and in batches.
+//!
+//! Invariant: an instance nobody knows is 400202 at the first beat, which is what makes its client register again;
+//! a beat of a known instance costs two look-ups and no disk.
+//! Not here: what silence does (`domain::lease`). A batch's `BatchDelHeartbeat` is taken and changes nothing: a
+//! lease here is a part of its instance, and goes with it.
+
+use super::super::check::{self, Target};
+use super::{PolarisGrpc, response};
+use merak_domain::naming::{InstanceId, InstanceRef, Kind, ServiceKey, ServiceRef};
+use merak_wire::polaris::codes;
+use merak_wire::polaris::v1::{
+    GetHeartbeatsRequest, GetHeartbeatsResponse, HeartbeatRecord, HeartbeatsRequest, Instance, Response,
+};
+
+impl PolarisGrpc {
+    /// Answers a heartbeat with the request as it was sent.
+    pub(super) fn heartbeat(&self, said: Instance) -> Response {
+        let code = match check::target(&said) {
+            Err(code) => code,
+            Ok(Target::Id(id)) => match self.naming.by_id(&InstanceId::parse(id)) {
+                Some((service, key)) => self.beat(ServiceKey::as_ref(&service), key.as_ref()),
+                None => codes::NOT_FOUND_RESOURCE,
+            },
+            Ok(Target::Address(named)) => match named.address() {
+                Some(address) => self.beat(named.service, InstanceRef::Address(address)),
+                None => codes::NOT_FOUND_RESOURCE,
+            },
+        };
+        Response { instance: Some(said), ..response(code) }
+    }
+
+    /// Renews a lease. One of a Nacos client is not for Polaris clients to renew.
+    fn beat(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> u32 {
+        let Some(found) = self.naming.instance(service, instance) else { return codes::NOT_FOUND_RESOURCE };
+        if found.kind == Kind::Ephemeral {
+            return codes::NOT_FOUND_RESOURCE;
+        }
+        if found.lease_rule().is_none() {
+            return codes::HEARTBEAT_ON_DISABLED_INS;
+        }
+        match self.naming.beat(service, instance) {
+            Ok(_) => codes::EXECUTE_SUCCESS,
+            // It was deregistered in this moment.
+            Err(_) => codes::NOT_FOUND_RESOURCE,
+        }
+    }
+
+    /// Renews the leases of a batch. What is unknown is passed over: the answer has no room for it.
+    pub(super) fn batch_heartbeat(&self, batch: &HeartbeatsRequest) {
+        for heartbeat in &batch.heartbeats {
+            if let Some((service, key)) = self.naming.by_id(&InstanceId::parse(&heartbeat.instance_id)) {
+                self.beat(ServiceKey::as_ref(&service), key.as_ref());
+            }
+        }
+    }
+
+    /// When each instance beat last, in wall clock seconds; only the id for one that has no lease.
+    pub(super) fn batch_get_heartbeat(&self, asked: GetHeartbeatsRequest) -> GetHeartbeatsResponse {
+        let records = asked.instance_ids.into_iter().map(|instance_id| {
+            let last = self.last_heartbeat_sec(&instance_id);
+            HeartbeatRecord {
+                instance_id,
+                last_heartbeat_sec: last.unwrap_or(0),
+                ..HeartbeatRecord::default()
+            }
+        });
+        GetHeartbeatsResponse { records: records.collect() }
+    }
+
+    fn last_heartbeat_sec(&self, id: &str) -> Option<i64> {
+        let (service, key) = self.naming.by_id(&InstanceId::parse(id))?;
+        let silent_ms = self.naming.silent_ms(ServiceKey::as_ref(&service), key.as_ref())?;
+        i64::try_from(self.clock.wall_ms().saturating_sub(silent_ms) / 1000).ok()
+    }
+}

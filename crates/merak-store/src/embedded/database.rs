@@ -1,0 +1,201 @@
+//! The database in `store/`: fjall, with one keyspace for each kind of record and one for the store itself.
+//!
+//! Invariant: a batch is one fjall batch with one fsync; opening never makes a keyspace that should have been there.
+//! Not here: whose directory it is ([`super::directory`]), what to do after a failure ([`super`]).
+
+use super::{OpenError, journal};
+use crate::record::{self, Decoder, Effect, Kind, v1::Start};
+use fjall::config::FilterPolicy;
+use fjall::{Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use merak_app::ports::StoreError;
+use merak_domain::naming::Change;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a keyspace gathers in memory before it becomes a file. A few at a time wait to be written
+/// ([`MEMTABLES_WAITING_MAX`]), so a busy store takes about 64 MiB and an idle one next to nothing.
+pub(super) const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+/// Journals are read again at every start: 128 MiB take about half a second. The database needs 64 MiB at least.
+const JOURNALS_BYTES: u64 = 128 * 1024 * 1024;
+/// Records are read once, at the start, one after another: a cache would only be filled, never used.
+const CACHE_BYTES: u64 = 1024 * 1024;
+/// One writes memtables to files while the other merges files.
+const WORKER_THREADS: usize = 2;
+/// Files kept open, of about 64 MiB each.
+const FILES_OPEN_MAX: usize = 128;
+
+/// A commit waits when so many memtables of one keyspace are not files yet, or so many files of one are not merged.
+/// The database has bounds of its own (4 and 20), but waits there for ever when its threads have ended.
+const MEMTABLES_WAITING_MAX: usize = 2;
+const FILES_UNMERGED_MAX: usize = 16;
+const WAIT_STEP: Duration = Duration::from_millis(2);
+
+/// The keyspace of the store itself: how often it was started.
+const META: &str = "meta";
+const START_KEY: &str = "start";
+
+/// An open database.
+pub(super) struct Database {
+    path: PathBuf,
+    meta: Keyspace,
+    /// By [`Kind`], in the order of [`Kind::ALL`].
+    records: [Keyspace; Kind::ALL.len()],
+    database: fjall::Database,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Makes a new database in an empty directory.
+    pub(super) fn create(path: &Path) -> Result<Database, OpenError> {
+        guarded(path, || Database::with_keyspaces(path, |_, _| Ok(())))
+    }
+
+    /// Opens the database of an earlier start.
+    pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
+        journal::check(path)?;
+        guarded(path, || {
+            Database::with_keyspaces(path, |database, name| {
+                if database.keyspace_exists(name) {
+                    return Ok(());
+                }
+                Err(OpenError::Damaged { path: path.to_owned(), why: format!("its part `{name}` is missing") })
+            })
+        })
+    }
+
+    fn with_keyspaces(
+        path: &Path,
+        check: impl Fn(&fjall::Database, &str) -> Result<(), OpenError>,
+    ) -> Result<Database, OpenError> {
+        let failed = |error| OpenError::database(path, error);
+        let database = fjall::Database::builder(path)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNALS_BYTES)
+            .max_cached_files(Some(FILES_OPEN_MAX))
+            .worker_threads(WORKER_THREADS)
+            .manual_journal_persist(true)
+            .open()
+            .map_err(failed)?;
+        let keyspace = |name: &str| {
+            check(&database, name)?;
+            database.keyspace(name, options).map_err(failed)
+        };
+        let meta = keyspace(META)?;
+        let [namespaces, users, services, overrides, instances] = Kind::ALL.map(|kind| keyspace(kind.name()));
+        let records = [namespaces?, users?, services?, overrides?, instances?];
+        Ok(Database { path: path.to_owned(), meta, records, database })
+    }
+
+    /// The sequence number that the next batch has at least.
+    pub(super) fn next_sequence_number(&self) -> u64 {
+        self.database.seqno()
+    }
+
+    /// Keeps these changes, all or none, and returns when they are on the disk.
+    pub(super) fn write(&self, changes: &[Change]) -> fjall::Result<()> {
+        for keyspace in &self.records {
+            self.wait_for_room(keyspace)?;
+        }
+        let mut batch = OwnedWriteBatch::with_capacity(self.database.clone(), changes.len())
+            .durability(Some(PersistMode::SyncData));
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        for change in changes {
+            let (kind, effect) = record::encode(change, &mut key, &mut value);
+            let keyspace = &self.records[kind as usize];
+            match effect {
+                Effect::Put => batch.insert(keyspace, &*key, &*value),
+                Effect::Drop => batch.remove(keyspace, &*key),
+            }
+        }
+        batch.commit()
+    }
+
+    fn wait_for_room(&self, keyspace: &Keyspace) -> fjall::Result<()> {
+        while keyspace.sealed_memtable_count() > MEMTABLES_WAITING_MAX
+            || keyspace.l0_table_count() > FILES_UNMERGED_MAX
+        {
+            // Writes nothing, and says whether the database's threads have failed.
+            self.database.persist(PersistMode::Buffer)?;
+            std::thread::sleep(WAIT_STEP);
+        }
+        Ok(())
+    }
+
+    /// Counts this start, from 1, and returns when the number is on the disk.
+    pub(super) fn start_anew(&self) -> Result<u64, StoreError> {
+        let before = match self.meta.get(START_KEY).map_err(|error| self.unreadable(META, &error))? {
+            Some(value) => record::decode_value::<Start>(&value)
+                .map_err(|error| self.unreadable_record(META, START_KEY.as_bytes(), &error))?,
+            None => Start::default(),
+        };
+        let now = Start { number: before.number + 1 };
+        let mut value = Vec::new();
+        record::encode_value(&now, &mut value);
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        batch.insert(&self.meta, START_KEY, value);
+        batch.commit().map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok(now.number)
+    }
+
+    /// Hands over every record, kind by kind, and says how many.
+    pub(super) fn read_all(&self, sink: &mut dyn FnMut(Change)) -> Result<u64, StoreError> {
+        let mut records = 0;
+        for (kind, keyspace) in Kind::ALL.into_iter().zip(&self.records) {
+            let mut decoder = Decoder::default();
+            for item in keyspace.iter() {
+                let (key, value) = item.into_inner().map_err(|error| self.unreadable(kind.name(), &error))?;
+                let change = decoder
+                    .decode(kind, &key, &value)
+                    .map_err(|error| self.unreadable_record(kind.name(), &key, &error))?;
+                sink(change);
+                records += 1;
+            }
+        }
+        Ok(records)
+    }
+
+    fn unreadable(&self, part: &str, error: &fjall::Error) -> StoreError {
+        let why = format!("its part `{part}` cannot be read: {error}");
+        StoreError::Unreadable(OpenError::Damaged { path: self.path.clone(), why }.to_string())
+    }
+
+    fn unreadable_record(&self, part: &str, key: &[u8], error: &record::DecodeError) -> StoreError {
+        let key = key.escape_ascii();
+        if let record::DecodeError::Version(_) = error {
+            return StoreError::Unreadable(format!(
+                "the record `{key}` of `{part}` in {} cannot be read, {error}: run a newer server, \
+                 or restore a backup that this one made",
+                self.path.display()
+            ));
+        }
+        let why = format!("the record `{key}` of `{part}` cannot be read, {error}");
+        StoreError::Unreadable(OpenError::Damaged { path: self.path.clone(), why }.to_string())
+    }
+}
+
+/// Nothing is looked up by key but the number of starts: no filters.
+fn options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMTABLE_BYTES)
+        .filter_policy(FilterPolicy::disabled())
+        .manual_journal_persist(true)
+}
+
+/// The database expects its own files to be sane in some places, and panics where they are not.
+fn guarded(path: &Path, open: impl FnOnce() -> Result<Database, OpenError>) -> Result<Database, OpenError> {
+    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|panic| {
+        let why = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("it cannot be made sense of");
+        Err(OpenError::Damaged { path: path.to_owned(), why: why.to_owned() })
+    })
+}

@@ -1,0 +1,218 @@
+//! Journals of the database, read from outside: what it does not check, and what it cannot take back.
+//!
+//! A journal (`store/N.jnl`, fjall format 3) is a row of batches: `1, items u32, sequence u64`, then each item
+//! `2, type u8, compression u8, keyspace u64, key length u16, length u32, stored length u32, key, value`, then
+//! `3, checksum u64, FJL\x03`; numbers are little-endian. After the last batch come zeros, or, after a crash, a
+//! part of a batch that nobody was told about; opening the database cuts that off. But opening cuts just so where
+//! a batch in the midst was damaged, and with it the whole ones behind it: [`check`] refuses that. And closing a
+//! database whose write failed may complete the write after all: [`cut_off`] takes that back.
+//!
+//! Invariant: only batches that were never acknowledged are cut off.
+
+use super::OpenError;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, ErrorKind, Read, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const START: u8 = 1;
+const ITEM: u8 = 2;
+const END: u8 = 3;
+/// Ends every batch.
+const TRAILER: &[u8; 4] = b"FJL\x03";
+/// Journals are compressed only by databases that were built so; ours is not.
+const UNCOMPRESSED: u8 = 0;
+
+/// How long the threads of a database that was closed may hold on to its journals.
+const CLOSING_MAX: Duration = Duration::from_secs(5);
+const CLOSING_STEP: Duration = Duration::from_millis(1);
+
+/// Refuses a database of which something is missing or damaged that opening it would not notice.
+pub(super) fn check(store: &Path) -> Result<(), OpenError> {
+    let damaged = |path: &Path, why: &str| Err(OpenError::Damaged { path: path.to_owned(), why: why.to_owned() });
+    let failed = |error| OpenError::io(store, error);
+    let is_there = |path: &Path| fs::exists(path).map_err(failed);
+    // Without this file the database would be taken for a new one.
+    let version = store.join("version");
+    if !is_there(&version)? {
+        return damaged(&version, "it is missing");
+    }
+    let keyspaces = store.join("keyspaces");
+    if !is_there(&keyspaces)? {
+        return damaged(&keyspaces, "it is missing");
+    }
+    for entry in fs::read_dir(&keyspaces).map_err(failed)? {
+        let keyspace = entry.map_err(failed)?.path();
+        // Without this file the keyspace would be taken for one that was never finished, and removed.
+        let current = keyspace.join("current");
+        if keyspace.is_dir() && !is_there(&current)? {
+            return damaged(&current, "it is missing");
+        }
+    }
+    let journals = journals(store).map_err(failed)?;
+    if journals.is_empty() {
+        return damaged(store, "its journal is missing");
+    }
+    for journal in journals {
+        if hides_batches(&journal).map_err(|error| OpenError::io(&journal, error))? {
+            return damaged(&journal, "a part in its midst cannot be read");
+        }
+    }
+    Ok(())
+}
+
+/// Cuts off every batch from this sequence number on.
+pub(super) fn cut_off(store: &Path, unacknowledged: u64) -> io::Result<()> {
+    for path in journals(store)? {
+        let mut scan = Scan::open(&path)?;
+        let mut acknowledged = 0;
+        while let Some(sequence) = scan.batch()? {
+            if sequence >= unacknowledged {
+                let file = OpenOptions::new().write(true).open(&path)?;
+                file.set_len(acknowledged)?;
+                file.sync_all()?;
+                break;
+            }
+            acknowledged = scan.at;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until no thread of a closed database can write into a journal any more.
+pub(super) fn wait_until_closed(store: &Path) -> io::Result<()> {
+    let mut waited = Duration::ZERO;
+    while has_open_journal(store)? {
+        if waited >= CLOSING_MAX {
+            return Err(io::Error::new(ErrorKind::TimedOut, "the database does not close"));
+        }
+        std::thread::sleep(CLOSING_STEP);
+        waited += CLOSING_STEP;
+    }
+    Ok(())
+}
+
+/// Whether this process has a journal open.
+fn has_open_journal(store: &Path) -> io::Result<bool> {
+    let store = fs::canonicalize(store)?;
+    for entry in fs::read_dir("/proc/self/fd")? {
+        // An entry whose file was closed meanwhile, and things that are no files, have no such link.
+        if let Ok(file) = fs::read_link(entry?.path())
+            && file.parent() == Some(&store)
+            && file.extension().is_some_and(|extension| extension == "jnl")
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The journals, oldest first.
+fn journals(store: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut journals = Vec::new();
+    for entry in fs::read_dir(store)? {
+        let path = entry?.path();
+        let number = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.strip_suffix(".jnl"))
+            .and_then(|number| number.parse::<u64>().ok());
+        if let Some(number) = number {
+            journals.push((number, path));
+        }
+    }
+    journals.sort_unstable();
+    Ok(journals.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Whether a whole batch stands behind a place that cannot be read.
+fn hides_batches(path: &Path) -> io::Result<bool> {
+    let mut scan = Scan::open(path)?;
+    while scan.batch()?.is_some() {}
+    let mut at = scan.at;
+    while let Some(trailer) = find_trailer(scan.file.get_ref(), at)? {
+        at = trailer;
+        scan.seek(at)?;
+        if scan.batch()?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Where the next trailer behind `from` ends.
+fn find_trailer(file: &File, from: u64) -> io::Result<Option<u64>> {
+    // A new journal is 64 MiB of nothing, which takes no room on the disk and no time here.
+    let from = match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(from)) {
+        Ok(data) => data,
+        Err(rustix::io::Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut reader = BufReader::with_capacity(64 * 1024, file);
+    reader.seek(SeekFrom::Start(from))?;
+    let mut window = [0; TRAILER.len()];
+    for (index, byte) in reader.bytes().enumerate() {
+        window.rotate_left(1);
+        window[TRAILER.len() - 1] = byte?;
+        if window == *TRAILER {
+            return Ok(Some(from + index as u64 + 1));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads a journal batch by batch.
+struct Scan {
+    file: BufReader<File>,
+    /// Behind the last whole batch.
+    at: u64,
+}
+
+impl Scan {
+    fn open(path: &Path) -> io::Result<Scan> {
+        Ok(Scan { file: BufReader::with_capacity(64 * 1024, File::open(path)?), at: 0 })
+    }
+
+    fn seek(&mut self, at: u64) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(at))?;
+        self.at = at;
+        Ok(())
+    }
+
+    /// Steps over the next batch and gives its sequence number; `None` if no whole batch comes next.
+    fn batch(&mut self) -> io::Result<Option<u64>> {
+        match self.whole_batch() {
+            Ok(Some(sequence)) => {
+                self.at = self.file.stream_position()?;
+                Ok(Some(sequence))
+            }
+            Ok(None) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn whole_batch(&mut self) -> io::Result<Option<u64>> {
+        let [START] = self.bytes()? else { return Ok(None) };
+        let items = u32::from_le_bytes(self.bytes()?);
+        let sequence = u64::from_le_bytes(self.bytes()?);
+        for _ in 0..items {
+            let [ITEM, _type, UNCOMPRESSED] = self.bytes()? else { return Ok(None) };
+            let _keyspace: [u8; 8] = self.bytes()?;
+            let key = i64::from(u16::from_le_bytes(self.bytes()?));
+            let _length: [u8; 4] = self.bytes()?;
+            let value = i64::from(u32::from_le_bytes(self.bytes()?));
+            self.file.seek_relative(key + value)?;
+        }
+        let [END] = self.bytes()? else { return Ok(None) };
+        let _checksum: [u8; 8] = self.bytes()?;
+        let trailer: [u8; 4] = self.bytes()?;
+        Ok((trailer == *TRAILER).then_some(sequence))
+    }
+
+    fn bytes<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
