@@ -69,6 +69,17 @@ pub(crate) fn initial_admin(data_dir: &Path) -> anyhow::Result<InitialAdmin> {
     Ok(InitialAdmin { name: ADMIN_NAME.to_owned(), password, kept_in: path })
 }
 
+/// Takes the kept first password away when it is no longer the administrator's.
+pub(crate) fn forget_initial_admin(data_dir: &Path, changed_user: &str) {
+    if changed_user != ADMIN_NAME {
+        return;
+    }
+    let path = data_dir.join(ADMIN_FILE);
+    if let Err(error) = files::remove(&path) {
+        tracing::warn!(path = %path.display(), %error, "the first password is no longer good; remove its file");
+    }
+}
+
 /// Random bytes that are made anew by every process.
 pub(crate) fn process_key() -> anyhow::Result<[u8; 32]> {
     let mut key = [0; 32];
@@ -126,6 +137,17 @@ mod tests {
         assert_eq!(mode(&admin.kept_in), 0o600, "mode of the password");
         let lines = fs::read_to_string(&admin.kept_in).expect("reads");
         assert_eq!(lines.lines().collect::<Vec<_>>(), ["admin", admin.password.as_str()], "a line each");
+    }
+
+    /// A password that is no longer good helps nobody; that of somebody else changes nothing.
+    #[test]
+    fn forgotten_when_changed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let kept = initial_admin(directory.path()).expect("makes one").kept_in;
+        for (name, is_kept) in [("somebody", true), (ADMIN_NAME, false), (ADMIN_NAME, false)] {
+            forget_initial_admin(directory.path(), name);
+            assert_eq!(kept.exists(), is_kept, "after {name} changed theirs");
+        }
     }
 
     /// Long enough, of letters that are not taken for one another, and of all of them.

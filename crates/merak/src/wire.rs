@@ -10,10 +10,11 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use merak_apiserver::common::listener::{self, Protocol};
 use merak_apiserver::common::mapping;
 use merak_apiserver::common::route::Incomings;
+use merak_apiserver::nacos::{NacosHttp, NacosParts};
 use merak_apiserver::ops::{Ops, OpsHttp, Readiness};
 use merak_apiserver::polaris::{PolarisGrpc, PolarisParts, ensure_system};
 use merak_app::access::{Access, Accounts, Tokens};
@@ -24,6 +25,7 @@ use merak_app::registry::{Cause, Registry};
 use merak_app::task::{Ended, Supervisor, TaskKind};
 use merak_app::{commit, lease};
 use merak_domain::naming::Change;
+use merak_store::Embedded;
 
 use crate::config::{Config, Limits};
 use crate::first_start::{self, InitialAdmin};
@@ -63,7 +65,9 @@ pub(crate) async fn start(
     config: &Config,
     listeners: Listeners,
 ) -> anyhow::Result<(Server, Option<InitialAdmin>)> {
-    let store: Arc<dyn Store> = Arc::new(merak_store::Embedded::open(&config.data_dir)?);
+    // The error's own text names the cause: printed with its chain it would say so twice.
+    let store = Embedded::open(&config.data_dir).map_err(|error| anyhow!("{error}"))?;
+    let store: Arc<dyn Store> = Arc::new(store);
     let core = Core::new(config)?;
     let supervisor = Supervisor::default();
     core.open_ops(&supervisor, &config.limits, listeners.ops);
@@ -77,6 +81,7 @@ pub(crate) async fn start(
     };
     ensure_system(&naming).await.context("failed to store the system services")?;
 
+    core.open_nacos(&supervisor, config, listeners.nacos_http, naming.clone());
     core.open_polaris(&supervisor, &config.limits, listeners.polaris_grpc, naming);
     core.readiness.ready();
     Ok((Server { supervisor, readiness: core.readiness }, admin))
@@ -140,6 +145,27 @@ impl Core {
         let (limits, clock, metrics) = (bounds(limits), self.clock.clone(), self.metrics.clone());
         supervisor.spawn(TaskKind::Listener, |stop| {
             let answer = move |request, peer| ops.clone().answer(Incomings { request, peer });
+            listener::serve(socket, Protocol::Http1, limits, clock, metrics, answer, stop)
+        });
+    }
+
+    fn open_nacos(&self, supervisor: &Supervisor, config: &Config, socket: TcpListener, naming: Naming) {
+        let (readiness, data_dir) = (self.readiness.clone(), config.data_dir.clone());
+        let nacos = NacosHttp::new(NacosParts {
+            naming,
+            access: self.access.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            body_max: config.limits.body,
+            is_ready: Arc::new(move || readiness.is_ready()),
+            on_password_changed: Arc::new(move |name| first_start::forget_initial_admin(&data_dir, name)),
+        });
+        let (limits, clock, metrics) = (bounds(&config.limits), self.clock.clone(), self.metrics.clone());
+        supervisor.spawn(TaskKind::Listener, |stop| {
+            let answer = move |request, peer| {
+                let nacos = nacos.clone();
+                async move { nacos.answer(Incomings { request, peer }).await }
+            };
             listener::serve(socket, Protocol::Http1, limits, clock, metrics, answer, stop)
         });
     }

@@ -186,7 +186,7 @@ fn a_start_that_fails_is_one_line() {
                  stop the other program or set listen.nacos_http or --port-offset\n"
             ),
         ),
-        ("directory", not_a_directory, "choose another with data_dir or --data-dir\n".to_owned()),
+        ("directory", not_a_directory, "choose another --data-dir\n".to_owned()),
     ] {
         let (code, out, err) = output(command);
         assert_eq!((code, out.as_str()), (Some(1), ""), "{name}: {err}");

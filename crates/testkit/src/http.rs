@@ -121,8 +121,13 @@ impl HttpClient {
     /// answer has no body whatever its headers claim.
     pub fn send_raw(&mut self, request: &[u8], bodiless: bool) -> Result<HttpResponse> {
         let mut connection = self.connect()?;
-        connection.get_mut().write_all(request).context("cannot send the request")?;
-        let response = read_response(&mut connection, bodiless)?;
+        let sent = connection.get_mut().write_all(request);
+        let response = match (read_response(&mut connection, bodiless), sent) {
+            // A server may refuse a request before it has read all of it.
+            (Ok(response), _) => response,
+            (Err(_), Err(error)) => return Err(error).context("cannot send the request"),
+            (Err(error), Ok(())) => return Err(error),
+        };
         if response.header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close")) {
             self.connection = Some(connection);
         }

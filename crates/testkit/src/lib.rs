@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+mod bytes_codec;
 pub mod golden;
 mod http;
 mod polaris;

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use http::uri::PathAndQuery;
 use merak_wire::polaris::methods;
 use merak_wire::polaris::v1::discover_request::DiscoverRequestType;
@@ -13,9 +14,13 @@ use merak_wire::polaris::v1::{Client, DiscoverRequest, DiscoverResponse, Instanc
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
+use tonic::codec::Codec;
+use tonic::metadata::{MetadataKey, MetadataMap};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status, Streaming};
+use tonic::{Extensions, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
+
+use crate::bytes_codec::BytesCodec;
 
 /// Requests of one stream that wait to be sent. A test asks for the answer before it asks again, or floods on purpose.
 const STREAM_QUEUE: usize = 16;
@@ -24,6 +29,7 @@ const STREAM_QUEUE: usize = 16;
 #[derive(Debug, Clone)]
 pub struct PolarisClient {
     channel: Channel,
+    headers: MetadataMap,
 }
 
 impl PolarisClient {
@@ -31,7 +37,15 @@ impl PolarisClient {
     pub async fn connect(address: SocketAddr) -> Result<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).context("not an address")?;
         let channel = endpoint.connect().await.with_context(|| format!("cannot connect to {address}"))?;
-        Ok(Self { channel })
+        Ok(Self { channel, headers: MetadataMap::new() })
+    }
+
+    /// The same connection, with one more header on every call: `x-polaris-token`, `async-regis`.
+    pub fn with_header(&self, name: &str, value: &str) -> Result<Self> {
+        let name = MetadataKey::from_bytes(name.as_bytes()).context("not a name of a header")?;
+        let mut client = self.clone();
+        client.headers.insert(name, value.parse().context("not a value of a header")?);
+        Ok(client)
     }
 
     /// The instance the other calls take: an address of a service, nothing else given.
@@ -71,11 +85,12 @@ impl PolarisClient {
         Q: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
-        let mut grpc = Grpc::new(self.channel.clone());
-        ready(&mut grpc).await?;
-        let answer =
-            grpc.unary(Request::new(message), PathAndQuery::from_static(path), ProstCodec::default()).await?;
-        Ok(answer.into_inner())
+        self.unary(path, message, ProstCodec::default()).await
+    }
+
+    /// A unary call with these bytes in place of a message, well framed; the answer is bytes, too.
+    pub async fn call_raw(&self, path: &'static str, message: Bytes) -> Result<Bytes, Status> {
+        self.unary(path, message, BytesCodec).await
     }
 
     /// Opens a `Discover` stream with its first request; [`DiscoverStream::next`] gives the answer.
@@ -89,8 +104,24 @@ impl PolarisClient {
         let path = PathAndQuery::from_static(methods::DISCOVER);
         let codec = ProstCodec::<DiscoverRequest, DiscoverResponse>::default();
         let answers =
-            grpc.streaming(Request::new(ReceiverStream::new(queue)), path, codec).await?.into_inner();
+            grpc.streaming(self.request(ReceiverStream::new(queue)), path, codec).await?.into_inner();
         Ok(DiscoverStream { requests, answers })
+    }
+
+    async fn unary<C>(&self, path: &'static str, message: C::Encode, codec: C) -> Result<C::Decode, Status>
+    where
+        C: Codec,
+        C::Encode: Send + Sync + 'static,
+        C::Decode: Send + Sync + 'static,
+    {
+        let mut grpc = Grpc::new(self.channel.clone());
+        ready(&mut grpc).await?;
+        let answer = grpc.unary(self.request(message), PathAndQuery::from_static(path), codec).await?;
+        Ok(answer.into_inner())
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        Request::from_parts(self.headers.clone(), Extensions::new(), message)
     }
 
     /// Opens a stream, asks for the instances of a service once, and closes it.
@@ -131,6 +162,11 @@ impl DiscoverStream {
     /// Sends without waiting for the answer. Waits itself once the connection's window is full.
     pub async fn send(&self, request: DiscoverRequest) -> Result<(), Status> {
         self.requests.send(request).await.map_err(|_| ended())
+    }
+
+    /// Both directions by themselves, to be used at the same time; each is closed when its half is dropped.
+    pub fn split(self) -> (mpsc::Sender<DiscoverRequest>, Streaming<DiscoverResponse>) {
+        (self.requests, self.answers)
     }
 
     /// The next answer; `None` when the server has ended the stream.

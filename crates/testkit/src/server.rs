@@ -103,6 +103,25 @@ impl Server {
         self.child.as_ref().map(Child::id)
     }
 
+    /// The memory it holds now, in bytes.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let pid = self.pid().context("the server is not running")?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).context("cannot read its status")?;
+        let kibibytes = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+            .context("its status has no VmRSS")?;
+        Ok(kibibytes * 1024)
+    }
+
+    /// The value of one of its metrics, by the whole name.
+    pub fn metric(&self, name: &str) -> Result<u64> {
+        let text = HttpClient::new(&self.addresses.ops).get("/metrics", &[])?.text();
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+            .with_context(|| format!("no metric {name} in\n{text}"))
+    }
+
     /// What it wrote to standard output and standard error, over all starts.
     pub fn log(&self) -> String {
         read_log(&self.scratch)

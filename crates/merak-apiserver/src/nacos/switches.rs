@@ -75,11 +75,7 @@ impl Switches {
     }
 }
 
-fn number(
-    value: &str,
-    legal: std::ops::RangeInclusive<u32>,
-    expected: &'static str,
-) -> Result<u32, Failure> {
+fn number(value: &str, legal: std::ops::RangeInclusive<u32>, expected: &'static str) -> Result<u32, Failure> {
     let unfit = Failure::Unfit { name: "value", expected };
     value.parse().ok().filter(|number| legal.contains(number)).ok_or(unfit)
 }
@@ -95,7 +91,8 @@ mod tests {
     #[test]
     fn what_can_be_set() {
         let switches = Switches::default();
-        let shown = |s: &Switches| (s.cache_ms(), s.beat_interval_ms(), s.light_beat(), s.default_ephemeral());
+        let shown =
+            |s: &Switches| (s.cache_ms(), s.beat_interval_ms(), s.light_beat(), s.default_ephemeral());
         assert_eq!(shown(&switches), (10_000, 5_000, true, true), "defaults");
         let cases = [
             ("pushCacheMillis", "20000", true, (20_000, 5_000, true, true)),

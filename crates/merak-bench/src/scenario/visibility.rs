@@ -196,3 +196,139 @@ async fn watch(
         tokio::time::sleep(watched.pause).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! The scenario against a registry of a few lines, which shows a registration after a delay of its own.
+
+    use std::collections::HashMap;
+    use std::convert::Infallible;
+    use std::net::Ipv4Addr;
+    use std::pin::Pin;
+    use std::sync::Mutex;
+    use std::task::{Context, Poll};
+
+    use clap::Parser as _;
+    use merak_wire::polaris::codes;
+    use tokio_stream::StreamExt as _;
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::body::Body;
+    use tonic::codegen::{BoxFuture, BoxStream};
+    use tonic::server::{Grpc, NamedService, StreamingService, UnaryService};
+    use tonic::{Request, Response, Status, Streaming};
+    use tonic_prost::ProstCodec;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    /// Instances of a service, each with the moment from which it is shown.
+    type Listed = Vec<(Instant, v1::Instance)>;
+
+    #[derive(Clone, Default)]
+    struct Registry {
+        delay: Duration,
+        services: Arc<Mutex<HashMap<String, Listed>>>,
+    }
+
+    impl Registry {
+        fn add(&self, instance: v1::Instance) -> v1::Response {
+            let service = instance.service.clone().unwrap();
+            let visible = clock::now() + self.delay;
+            self.services.lock().unwrap().entry(service).or_default().push((visible, instance.clone()));
+            let code = Some(codes::EXECUTE_SUCCESS);
+            v1::Response { code, instance: Some(instance), ..v1::Response::default() }
+        }
+
+        fn list(&self, request: v1::DiscoverRequest) -> v1::DiscoverResponse {
+            let mut service = request.service.unwrap();
+            let (now, services) = (clock::now(), self.services.lock().unwrap());
+            let all = services.get(service.name.as_ref().unwrap()).map_or(&[][..], Vec::as_slice);
+            let instances: Vec<_> = all
+                .iter()
+                .filter(|(visible, _)| *visible <= now)
+                .map(|(_, instance)| instance.clone())
+                .collect();
+            let revision = Some(instances.len().to_string());
+            let unchanged = service.revision == revision;
+            service.revision = revision;
+            v1::DiscoverResponse {
+                code: Some(if unchanged { codes::DATA_NO_CHANGE } else { codes::EXECUTE_SUCCESS }),
+                service: Some(service),
+                instances: if unchanged { Vec::new() } else { instances },
+                ..v1::DiscoverResponse::default()
+            }
+        }
+    }
+
+    impl NamedService for Registry {
+        const NAME: &'static str = methods::NAMING_SERVICE;
+    }
+
+    impl tonic::codegen::Service<http::Request<Body>> for Registry {
+        type Response = http::Response<Body>;
+        type Error = Infallible;
+        type Future = BoxFuture<Self::Response, Infallible>;
+
+        fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+            let registry = self.clone();
+            Box::pin(async move {
+                Ok(if request.uri().path() == methods::DISCOVER {
+                    Grpc::new(ProstCodec::default()).streaming(registry, request).await
+                } else {
+                    Grpc::new(ProstCodec::default()).unary(registry, request).await
+                })
+            })
+        }
+    }
+
+    impl UnaryService<v1::Instance> for Registry {
+        type Response = v1::Response;
+        type Future = std::future::Ready<Result<Response<v1::Response>, Status>>;
+
+        fn call(&mut self, request: Request<v1::Instance>) -> Self::Future {
+            std::future::ready(Ok(Response::new(self.add(request.into_inner()))))
+        }
+    }
+
+    impl StreamingService<v1::DiscoverRequest> for Registry {
+        type Response = v1::DiscoverResponse;
+        type ResponseStream = BoxStream<v1::DiscoverResponse>;
+        type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+        fn call(&mut self, requests: Request<Streaming<v1::DiscoverRequest>>) -> Self::Future {
+            let registry = self.clone();
+            let answers = requests.into_inner().map(move |request| Ok(registry.list(request?)));
+            let answers: Self::ResponseStream = Pin::from(Box::new(answers));
+            std::future::ready(Ok(Response::new(answers)))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_delay_of_the_registry_is_measured() {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let target = listener.local_addr().unwrap();
+        let delay = Duration::from_millis(30);
+        let registry = Registry { delay, ..Registry::default() };
+        let mut server = JoinSet::new();
+        server.spawn(
+            tonic::transport::Server::builder()
+                .add_service(registry)
+                .serve_with_incoming(TcpListenerStream::new(listener)),
+        );
+        // Two hosts a service: the watching client has to move on to the next one again and again.
+        let line = format!(
+            "merak-bench polaris-grpc --scenario visibility --target {target} --duration 0.3 --hosts-per-service 2"
+        );
+        let Command::PolarisGrpc(arguments) = Cli::parse_from(line.split(' ')).command else {
+            panic!("another command");
+        };
+        let report = run(&arguments).await.unwrap();
+        assert_eq!(report.failures, BTreeMap::new());
+        let latency = report.latency.expect("something was registered");
+        assert!(latency.curve[0].1 >= 29_900.0, "nothing is seen before its time: {latency:?}");
+    }
+}

@@ -1,12 +1,15 @@
-//! The database in `store/`: fjall, with one keyspace for each kind of record and one for the store itself.
+//! The database in `store/`: fjall, with one keyspace for everything.
+//!
+//! One keyspace has one memtable to bound, is made in a few milliseconds, and is read in the order of kinds; more
+//! would cost a dozen fsyncs each when a server starts for the first time.
 //!
 //! Invariant: a batch is one fjall batch with one fsync; opening never makes a keyspace that should have been there.
 //! Not here: whose directory it is ([`super::directory`]), what to do after a failure ([`super`]).
 
 use super::{OpenError, journal};
-use crate::record::{self, Decoder, Effect, Kind, v1::Start};
+use crate::record::{self, DecodeError, Decoder, Effect, v1::Start};
 use fjall::config::FilterPolicy;
-use fjall::{Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{DatabaseBuilder, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use merak_app::ports::StoreError;
 use merak_domain::naming::Change;
 use std::fmt;
@@ -14,8 +17,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What a keyspace gathers in memory before it becomes a file. A few at a time wait to be written
-/// ([`MEMTABLES_WAITING_MAX`]), so a busy store takes about 64 MiB and an idle one next to nothing.
+/// What is gathered in memory before it becomes a file. With those that wait to be written
+/// ([`MEMTABLES_WAITING_MAX`]) a busy store takes about 64 MiB, an idle one next to nothing.
 pub(super) const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// Journals are read again at every start: 128 MiB take about half a second. The database needs 64 MiB at least.
 const JOURNALS_BYTES: u64 = 128 * 1024 * 1024;
@@ -26,22 +29,18 @@ const WORKER_THREADS: usize = 2;
 /// Files kept open, of about 64 MiB each.
 const FILES_OPEN_MAX: usize = 128;
 
-/// A commit waits when so many memtables of one keyspace are not files yet, or so many files of one are not merged.
+/// A commit waits when more memtables than this are not files yet, or more files than this are not merged.
 /// The database has bounds of its own (4 and 20), but waits there for ever when its threads have ended.
 const MEMTABLES_WAITING_MAX: usize = 2;
 const FILES_UNMERGED_MAX: usize = 16;
 const WAIT_STEP: Duration = Duration::from_millis(2);
 
-/// The keyspace of the store itself: how often it was started.
-const META: &str = "meta";
-const START_KEY: &str = "start";
+const KEYSPACE: &str = "records";
 
 /// An open database.
 pub(super) struct Database {
     path: PathBuf,
-    meta: Keyspace,
-    /// By [`Kind`], in the order of [`Kind::ALL`].
-    records: [Keyspace; Kind::ALL.len()],
+    records: Keyspace,
     database: fjall::Database,
 }
 
@@ -54,43 +53,29 @@ impl fmt::Debug for Database {
 impl Database {
     /// Makes a new database in an empty directory.
     pub(super) fn create(path: &Path) -> Result<Database, OpenError> {
-        guarded(path, || Database::with_keyspaces(path, |_, _| Ok(())))
+        guarded(path, || {
+            let database = builder(path).open().map_err(|error| OpenError::database(path, error))?;
+            Database::with_records(path, database)
+        })
     }
 
     /// Opens the database of an earlier start.
     pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
         journal::check(path)?;
         guarded(path, || {
-            Database::with_keyspaces(path, |database, name| {
-                if database.keyspace_exists(name) {
-                    return Ok(());
-                }
-                Err(OpenError::Damaged { path: path.to_owned(), why: format!("its part `{name}` is missing") })
-            })
+            let database = builder(path).open().map_err(|error| OpenError::database(path, error))?;
+            if !database.keyspace_exists(KEYSPACE) {
+                let why = format!("its keyspace `{KEYSPACE}` is missing");
+                return Err(OpenError::Damaged { path: path.to_owned(), why });
+            }
+            Database::with_records(path, database)
         })
     }
 
-    fn with_keyspaces(
-        path: &Path,
-        check: impl Fn(&fjall::Database, &str) -> Result<(), OpenError>,
-    ) -> Result<Database, OpenError> {
-        let failed = |error| OpenError::database(path, error);
-        let database = fjall::Database::builder(path)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(JOURNALS_BYTES)
-            .max_cached_files(Some(FILES_OPEN_MAX))
-            .worker_threads(WORKER_THREADS)
-            .manual_journal_persist(true)
-            .open()
-            .map_err(failed)?;
-        let keyspace = |name: &str| {
-            check(&database, name)?;
-            database.keyspace(name, options).map_err(failed)
-        };
-        let meta = keyspace(META)?;
-        let [namespaces, users, services, overrides, instances] = Kind::ALL.map(|kind| keyspace(kind.name()));
-        let records = [namespaces?, users?, services?, overrides?, instances?];
-        Ok(Database { path: path.to_owned(), meta, records, database })
+    fn with_records(path: &Path, database: fjall::Database) -> Result<Database, OpenError> {
+        let records =
+            database.keyspace(KEYSPACE, options).map_err(|error| OpenError::database(path, error))?;
+        Ok(Database { path: path.to_owned(), records, database })
     }
 
     /// The sequence number that the next batch has at least.
@@ -100,26 +85,22 @@ impl Database {
 
     /// Keeps these changes, all or none, and returns when they are on the disk.
     pub(super) fn write(&self, changes: &[Change]) -> fjall::Result<()> {
-        for keyspace in &self.records {
-            self.wait_for_room(keyspace)?;
-        }
+        self.wait_for_room()?;
         let mut batch = OwnedWriteBatch::with_capacity(self.database.clone(), changes.len())
             .durability(Some(PersistMode::SyncData));
         let (mut key, mut value) = (Vec::new(), Vec::new());
         for change in changes {
-            let (kind, effect) = record::encode(change, &mut key, &mut value);
-            let keyspace = &self.records[kind as usize];
-            match effect {
-                Effect::Put => batch.insert(keyspace, &*key, &*value),
-                Effect::Drop => batch.remove(keyspace, &*key),
+            match record::encode(change, &mut key, &mut value) {
+                Effect::Put => batch.insert(&self.records, &*key, &*value),
+                Effect::Drop => batch.remove(&self.records, &*key),
             }
         }
         batch.commit()
     }
 
-    fn wait_for_room(&self, keyspace: &Keyspace) -> fjall::Result<()> {
-        while keyspace.sealed_memtable_count() > MEMTABLES_WAITING_MAX
-            || keyspace.l0_table_count() > FILES_UNMERGED_MAX
+    fn wait_for_room(&self) -> fjall::Result<()> {
+        while self.records.sealed_memtable_count() > MEMTABLES_WAITING_MAX
+            || self.records.l0_table_count() > FILES_UNMERGED_MAX
         {
             // Writes nothing, and says whether the database's threads have failed.
             self.database.persist(PersistMode::Buffer)?;
@@ -130,54 +111,61 @@ impl Database {
 
     /// Counts this start, from 1, and returns when the number is on the disk.
     pub(super) fn start_anew(&self) -> Result<u64, StoreError> {
-        let before = match self.meta.get(START_KEY).map_err(|error| self.unreadable(META, &error))? {
+        let before = match self.records.get(record::START_KEY).map_err(|error| self.unreadable(&error))? {
             Some(value) => record::decode_value::<Start>(&value)
-                .map_err(|error| self.unreadable_record(META, START_KEY.as_bytes(), &error))?,
+                .map_err(|error| self.unreadable_record(record::START_KEY, &error))?,
             None => Start::default(),
         };
         let now = Start { number: before.number + 1 };
         let mut value = Vec::new();
         record::encode_value(&now, &mut value);
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
-        batch.insert(&self.meta, START_KEY, value);
+        batch.insert(&self.records, record::START_KEY, value);
         batch.commit().map_err(|error| StoreError::Failed(error.to_string()))?;
         Ok(now.number)
     }
 
     /// Hands over every record, kind by kind, and says how many.
     pub(super) fn read_all(&self, sink: &mut dyn FnMut(Change)) -> Result<u64, StoreError> {
+        let mut decoder = Decoder::default();
         let mut records = 0;
-        for (kind, keyspace) in Kind::ALL.into_iter().zip(&self.records) {
-            let mut decoder = Decoder::default();
-            for item in keyspace.iter() {
-                let (key, value) = item.into_inner().map_err(|error| self.unreadable(kind.name(), &error))?;
-                let change = decoder
-                    .decode(kind, &key, &value)
-                    .map_err(|error| self.unreadable_record(kind.name(), &key, &error))?;
-                sink(change);
-                records += 1;
-            }
+        for item in self.records.range(record::FIRST_KEY..) {
+            let (key, value) = item.into_inner().map_err(|error| self.unreadable(&error))?;
+            let change =
+                decoder.decode(&key, &value).map_err(|error| self.unreadable_record(&key, &error))?;
+            sink(change);
+            records += 1;
         }
         Ok(records)
     }
 
-    fn unreadable(&self, part: &str, error: &fjall::Error) -> StoreError {
-        let why = format!("its part `{part}` cannot be read: {error}");
+    fn unreadable(&self, error: &fjall::Error) -> StoreError {
+        let why = format!("its records cannot be read: {error}");
         StoreError::Unreadable(OpenError::Damaged { path: self.path.clone(), why }.to_string())
     }
 
-    fn unreadable_record(&self, part: &str, key: &[u8], error: &record::DecodeError) -> StoreError {
-        let key = key.escape_ascii();
-        if let record::DecodeError::Version(_) = error {
+    fn unreadable_record(&self, key: &[u8], error: &DecodeError) -> StoreError {
+        let record =
+            format!("{} `{}`", record::kind_name(key), key.get(1..).unwrap_or_default().escape_ascii());
+        if let DecodeError::Version(_) = error {
             return StoreError::Unreadable(format!(
-                "the record `{key}` of `{part}` in {} cannot be read, {error}: run a newer server, \
+                "the record of {record} in {} cannot be read, {error}: run a newer server, \
                  or restore a backup that this one made",
                 self.path.display()
             ));
         }
-        let why = format!("the record `{key}` of `{part}` cannot be read, {error}");
+        let why = format!("the record of {record} cannot be read, {error}");
         StoreError::Unreadable(OpenError::Damaged { path: self.path.clone(), why }.to_string())
     }
+}
+
+fn builder(path: &Path) -> DatabaseBuilder<fjall::Database> {
+    fjall::Database::builder(path)
+        .cache_size(CACHE_BYTES)
+        .max_journaling_size(JOURNALS_BYTES)
+        .max_cached_files(Some(FILES_OPEN_MAX))
+        .worker_threads(WORKER_THREADS)
+        .manual_journal_persist(true)
 }
 
 /// Nothing is looked up by key but the number of starts: no filters.

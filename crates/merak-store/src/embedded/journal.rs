@@ -10,8 +10,10 @@
 //! Invariant: only batches that were never acknowledged are cut off.
 
 use super::OpenError;
+use memchr::memmem;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Read, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,13 +25,16 @@ const TRAILER: &[u8; 4] = b"FJL\x03";
 /// Journals are compressed only by databases that were built so; ours is not.
 const UNCOMPRESSED: u8 = 0;
 
+const BUFFER_BYTES: usize = 64 * 1024;
+
 /// How long the threads of a database that was closed may hold on to its journals.
 const CLOSING_MAX: Duration = Duration::from_secs(5);
 const CLOSING_STEP: Duration = Duration::from_millis(1);
 
 /// Refuses a database of which something is missing or damaged that opening it would not notice.
 pub(super) fn check(store: &Path) -> Result<(), OpenError> {
-    let damaged = |path: &Path, why: &str| Err(OpenError::Damaged { path: path.to_owned(), why: why.to_owned() });
+    let damaged =
+        |path: &Path, why: &str| Err(OpenError::Damaged { path: path.to_owned(), why: why.to_owned() });
     let failed = |error| OpenError::io(store, error);
     let is_there = |path: &Path| fs::exists(path).map_err(failed);
     // Without this file the database would be taken for a new one.
@@ -142,23 +147,30 @@ fn hides_batches(path: &Path) -> io::Result<bool> {
 
 /// Where the next trailer behind `from` ends.
 fn find_trailer(file: &File, from: u64) -> io::Result<Option<u64>> {
-    // A new journal is 64 MiB of nothing, which takes no room on the disk and no time here.
-    let from = match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(from)) {
-        Ok(data) => data,
-        Err(rustix::io::Errno::NXIO) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let mut reader = BufReader::with_capacity(64 * 1024, file);
-    reader.seek(SeekFrom::Start(from))?;
-    let mut window = [0; TRAILER.len()];
-    for (index, byte) in reader.bytes().enumerate() {
-        window.rotate_left(1);
-        window[TRAILER.len() - 1] = byte?;
-        if window == *TRAILER {
-            return Ok(Some(from + index as u64 + 1));
+    use rustix::fs::{SeekFrom::Data, SeekFrom::Hole, seek};
+    let mut from = from;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        // A new journal is 64 MiB of nothing, which takes no room on the disk and no time here.
+        let (data, hole) = match seek(file, Data(from)) {
+            Ok(data) => (data, seek(file, Hole(data))?),
+            Err(rustix::io::Errno::NXIO) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        from = data;
+        while from + TRAILER.len() as u64 <= hole {
+            let read = file.read_at(&mut buffer, from)?;
+            if read < TRAILER.len() {
+                return Ok(None);
+            }
+            if let Some(index) = memmem::find(&buffer[..read], TRAILER) {
+                return Ok(Some(from + (index + TRAILER.len()) as u64));
+            }
+            // The last bytes of the buffer may begin a trailer.
+            from += (read - (TRAILER.len() - 1)) as u64;
         }
+        from = from.max(hole);
     }
-    Ok(None)
 }
 
 /// Reads a journal batch by batch.
@@ -170,7 +182,7 @@ struct Scan {
 
 impl Scan {
     fn open(path: &Path) -> io::Result<Scan> {
-        Ok(Scan { file: BufReader::with_capacity(64 * 1024, File::open(path)?), at: 0 })
+        Ok(Scan { file: BufReader::with_capacity(BUFFER_BYTES, File::open(path)?), at: 0 })
     }
 
     fn seek(&mut self, at: u64) -> io::Result<()> {

@@ -3,7 +3,7 @@
 //! ```text
 //! LOCK       held while a server runs; its pid
 //! FORMAT     the format of the directory
-//! store/     the database (fjall 3): one keyspace for each kind of record, and `meta`
+//! store/     the database (fjall 3)
 //! ```
 //!
 //! Invariant: a batch is answered after one fsync that made all of it durable; when a write fails, the database is
@@ -74,7 +74,9 @@ impl Embedded {
 impl Store for Embedded {
     async fn load(&self, sink: Box<dyn FnMut(Change) + Send>) -> Result<Loaded, StoreError> {
         let kept = Arc::clone(&self.kept);
-        tokio::task::spawn_blocking(move || kept.load(sink)).await.unwrap_or_else(|error| Err(panicked(&error)))
+        tokio::task::spawn_blocking(move || kept.load(sink))
+            .await
+            .unwrap_or_else(|error| Err(panicked(&error)))
     }
 
     async fn commit(&self, batch: Vec<Change>) -> Result<(), StoreError> {

@@ -1,10 +1,12 @@
-//! Keys of records.
+//! Keys of records: a byte that tells the kind, and then
 //!
-//! | Kind | Key |
-//! |---|---|
-//! | namespaces, users | the name |
-//! | services | *service* = part(namespace) part(group) part(name) |
-//! | overrides, instances | *service* then *instance* |
+//! | Kind | | Key |
+//! |---|---|---|
+//! | 1 | namespace | its name |
+//! | 2 | user | its name |
+//! | 3 | service | *service* = part(namespace) part(group) part(name) |
+//! | 4 | override | *service* then *instance* |
+//! | 5 | instance | *service* then *instance* |
 //!
 //! `part(text)` is its length as two big-endian bytes and then the text. *instance* is one of
 //!
@@ -19,7 +21,7 @@
 //! Invariant: different names have different keys, and all keys of a service stand together.
 //! Not here: values ([`super::v1`]).
 
-use super::{DecodeError, v1};
+use super::{DecodeError, Kind, v1};
 use merak_domain::naming::key::{GivenKey, HostRef};
 use merak_domain::naming::{Address, AddressRef, Host, InstanceKey, ServiceKey, ServiceRef, VpcId};
 
@@ -29,15 +31,45 @@ const TAG_GIVEN: u8 = 3;
 
 const TOO_SHORT: DecodeError = DecodeError::Damaged("its key is too short");
 
+/// Appends the key of a namespace.
+pub(super) fn namespace(key: &mut Vec<u8>, name: &str) {
+    key.push(Kind::Namespace as u8);
+    key.extend_from_slice(name.as_bytes());
+}
+
+/// Appends the key of a user.
+pub(super) fn user(key: &mut Vec<u8>, name: &str) {
+    key.push(Kind::User as u8);
+    key.extend_from_slice(name.as_bytes());
+}
+
 /// Appends the key of a service.
-pub(super) fn push_service(key: &mut Vec<u8>, service: &ServiceKey) {
+pub(super) fn service(key: &mut Vec<u8>, service: &ServiceKey) {
+    key.push(Kind::Service as u8);
+    push_service(key, service);
+}
+
+/// Appends the key of what an operator set over an instance.
+pub(super) fn over_instance(key: &mut Vec<u8>, service: &ServiceKey, instance: &InstanceKey) {
+    key.push(Kind::Override as u8);
+    push_service(key, service);
+    push_instance(key, instance);
+}
+
+/// Appends the key of an instance.
+pub(super) fn instance(key: &mut Vec<u8>, service: &ServiceKey, instance: &InstanceKey) {
+    key.push(Kind::Instance as u8);
+    push_service(key, service);
+    push_instance(key, instance);
+}
+
+fn push_service(key: &mut Vec<u8>, service: &ServiceKey) {
     push_part(key, service.namespace());
     push_part(key, service.group());
     push_part(key, service.name());
 }
 
-/// Appends what tells an instance from the others of its service.
-pub(super) fn push_instance(key: &mut Vec<u8>, instance: &InstanceKey) {
+fn push_instance(key: &mut Vec<u8>, instance: &InstanceKey) {
     match instance {
         InstanceKey::Address(address) => push_address(key, address),
         InstanceKey::Given(given) => {
@@ -63,7 +95,8 @@ fn push_address(key: &mut Vec<u8>, address: &Address) {
 }
 
 fn push_part(key: &mut Vec<u8>, text: &str) {
-    let length = u16::try_from(text.len()).expect("names are checked, far below 64 KiB, before they become keys");
+    let length =
+        u16::try_from(text.len()).expect("names are checked, far below 64 KiB, before they become keys");
     key.extend_from_slice(&length.to_be_bytes());
     key.extend_from_slice(text.as_bytes());
 }
@@ -76,6 +109,15 @@ pub(super) struct KeyReader<'a> {
 impl<'a> KeyReader<'a> {
     pub(super) fn new(key: &'a [u8]) -> KeyReader<'a> {
         KeyReader { rest: key }
+    }
+
+    /// What the record is about.
+    pub(super) fn kind(&mut self) -> Result<Kind, DecodeError> {
+        let [kind] = self.bytes()?;
+        [Kind::Namespace, Kind::User, Kind::Service, Kind::Override, Kind::Instance]
+            .into_iter()
+            .find(|known| *known as u8 == kind)
+            .ok_or(DecodeError::Damaged("the kind in its key is unknown"))
     }
 
     /// Steps over `prefix`, if it comes next.

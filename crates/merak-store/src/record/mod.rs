@@ -20,32 +20,22 @@ use std::sync::Arc;
 /// The version of the records this server writes.
 const VERSION: u8 = 1;
 
-/// Kinds of records, each kept apart from the others.
+/// Kinds of records. The number is the first byte of their keys, and so their order that of loading: each needs
+/// only those before it. Zero is for what the store keeps for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Namespaces,
-    Users,
-    Services,
-    Overrides,
-    Instances,
+#[repr(u8)]
+enum Kind {
+    Namespace = 1,
+    User = 2,
+    Service = 3,
+    Override = 4,
+    Instance = 5,
 }
 
-impl Kind {
-    /// All of them, in the order in which they are loaded: each needs only those before it.
-    pub(crate) const ALL: [Kind; 5] =
-        [Kind::Namespaces, Kind::Users, Kind::Services, Kind::Overrides, Kind::Instances];
-
-    /// What it is called on disk and in messages.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Kind::Namespaces => "namespaces",
-            Kind::Users => "users",
-            Kind::Services => "services",
-            Kind::Overrides => "overrides",
-            Kind::Instances => "instances",
-        }
-    }
-}
+/// Where keys of records begin.
+pub(crate) const FIRST_KEY: [u8; 1] = [Kind::Namespace as u8];
+/// The key of [`v1::Start`].
+pub(crate) const START_KEY: &[u8] = b"\0start";
 
 /// What a change does to its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,55 +47,64 @@ pub(crate) enum Effect {
 }
 
 /// Writes the key and, for a put, the value of a change's record into the two buffers, over what was there.
-pub(crate) fn encode(change: &Change, key: &mut Vec<u8>, value: &mut Vec<u8>) -> (Kind, Effect) {
+pub(crate) fn encode(change: &Change, key: &mut Vec<u8>, value: &mut Vec<u8>) -> Effect {
     key.clear();
     value.clear();
     match change {
         Change::PutNamespace(namespace) => {
-            key.extend_from_slice(namespace.name.as_bytes());
+            key::namespace(key, &namespace.name);
             encode_value(&v1::Namespace::from(&**namespace), value);
-            (Kind::Namespaces, Effect::Put)
+            Effect::Put
         }
         Change::DropNamespace(name) => {
-            key.extend_from_slice(name.as_bytes());
-            (Kind::Namespaces, Effect::Drop)
+            key::namespace(key, name);
+            Effect::Drop
         }
         Change::PutUser(user) => {
-            key.extend_from_slice(user.name.as_bytes());
+            key::user(key, &user.name);
             encode_value(&v1::User::from(&**user), value);
-            (Kind::Users, Effect::Put)
+            Effect::Put
         }
         Change::PutService(service, content) => {
-            key::push_service(key, service);
+            key::service(key, service);
             encode_value(&v1::Service::from(&**content), value);
-            (Kind::Services, Effect::Put)
+            Effect::Put
         }
         Change::DropService { service, .. } => {
-            key::push_service(key, service);
-            (Kind::Services, Effect::Drop)
+            key::service(key, service);
+            Effect::Drop
         }
         Change::PutOverride(service, wanted) => {
-            key::push_service(key, service);
-            key::push_instance(key, &wanted.key);
+            key::over_instance(key, service, &wanted.key);
             encode_value(&v1::Override::from(&**wanted), value);
-            (Kind::Overrides, Effect::Put)
+            Effect::Put
         }
         Change::DropOverride(service, instance) => {
-            key::push_service(key, service);
-            key::push_instance(key, instance);
-            (Kind::Overrides, Effect::Drop)
+            key::over_instance(key, service, instance);
+            Effect::Drop
         }
         Change::PutInstance(service, instance) => {
-            key::push_service(key, service);
-            key::push_instance(key, &instance.key);
+            key::instance(key, service, &instance.key);
             encode_value(&v1::Instance::from(&**instance), value);
-            (Kind::Instances, Effect::Put)
+            Effect::Put
         }
         Change::DropInstance { service, key: instance, .. } => {
-            key::push_service(key, service);
-            key::push_instance(key, instance);
-            (Kind::Instances, Effect::Drop)
+            key::instance(key, service, instance);
+            Effect::Drop
         }
+    }
+}
+
+/// What a record with this key is about, for messages.
+pub(crate) fn kind_name(key: &[u8]) -> &'static str {
+    match KeyReader::new(key).kind() {
+        Ok(Kind::Namespace) => "namespace",
+        Ok(Kind::User) => "user",
+        Ok(Kind::Service) => "service",
+        Ok(Kind::Override) => "override",
+        Ok(Kind::Instance) => "instance",
+        Err(_) if key == START_KEY => "store",
+        Err(_) => "unknown kind",
     }
 }
 
@@ -148,30 +147,30 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// The change that makes a record true again.
-    pub(crate) fn decode(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> Result<Change, DecodeError> {
+    pub(crate) fn decode(&mut self, key: &[u8], value: &[u8]) -> Result<Change, DecodeError> {
         let mut key = KeyReader::new(key);
-        match kind {
-            Kind::Namespaces => {
+        match key.kind()? {
+            Kind::Namespace => {
                 let record: v1::Namespace = decode_value(value)?;
                 Ok(Change::PutNamespace(Arc::new(record.into_domain(key.rest()?))))
             }
-            Kind::Users => {
+            Kind::User => {
                 let record: v1::User = decode_value(value)?;
                 Ok(Change::PutUser(Arc::new(record.into_domain(key.rest()?))))
             }
-            Kind::Services => {
+            Kind::Service => {
                 let record: v1::Service = decode_value(value)?;
                 let service = self.service(&mut key)?;
                 key.end()?;
                 Ok(Change::PutService(service, Arc::new(record.into_domain())))
             }
-            Kind::Overrides => {
+            Kind::Override => {
                 let record: v1::Override = decode_value(value)?;
                 let service = self.service(&mut key)?;
                 let instance = key.instance(record.address.as_ref())?;
                 Ok(Change::PutOverride(service, Arc::new(record.into_domain(instance)?)))
             }
-            Kind::Instances => {
+            Kind::Instance => {
                 let record: v1::Instance = decode_value(value)?;
                 let service = self.service(&mut key)?;
                 let instance = key.instance(record.address.as_ref())?;

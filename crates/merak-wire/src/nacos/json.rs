@@ -82,9 +82,14 @@ mod tests {
 
     #[test]
     fn numbers_look_like_java() {
-        for (number, expected) in
-            [(1.0, "1.0"), (0.0, "0.0"), (2.5, "2.5"), (0.001, "0.001"), (10_000.0, "10000.0"), (0.07, "0.07")]
-        {
+        for (number, expected) in [
+            (1.0, "1.0"),
+            (0.0, "0.0"),
+            (2.5, "2.5"),
+            (0.001, "0.001"),
+            (10_000.0, "10000.0"),
+            (0.07, "0.07"),
+        ] {
             let mut written = Vec::new();
             push_number(&mut written, number);
             assert_eq!(String::from_utf8_lossy(&written), expected);

@@ -30,6 +30,14 @@ impl<'a> Scalar<'a> {
         *self == Scalar::Null
     }
 
+    /// The value as text; see [`Scalar::into_text`].
+    pub fn as_text(&self) -> Cow<'_, str> {
+        match self {
+            Scalar::Text(text) => Cow::Borrowed(text),
+            other => other.clone().into_text(),
+        }
+    }
+
     /// The value as text; numbers as Nacos writes them, `""` for `null`.
     pub fn into_text(self) -> Cow<'a, str> {
         match self {

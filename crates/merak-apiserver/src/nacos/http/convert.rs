@@ -1,0 +1,267 @@
+//! Parameters into domain values: checked, total and dull.
+//!
+//! Invariant: what comes out here fits the rules of `domain::naming::rules::nacos`; a value that does not is
+//! named in the [`Failure`].
+//! Not here: the rules themselves, what Polaris calls the same things ([`mapping`]).
+//! Start reading at [`service`] and [`registration`].
+
+use super::params::Params;
+use crate::common::mapping;
+use crate::nacos::encode::{SIMPLE, SNOWFLAKE, labels};
+use crate::nacos::errors::Failure;
+use crate::nacos::switches::Switches;
+use merak_domain::naming::instance::{BeatTimes, ClusterName, preserved};
+use merak_domain::naming::rules::{Fault, nacos as rules};
+use merak_domain::naming::{
+    AddressRef, DEFAULT_CLUSTER, InstanceKey, Kind, Metadata, OperatorChange, Registration, Selector,
+    ServiceRef, Weight,
+};
+use merak_wire::nacos::Beat;
+use merak_wire::nacos::metadata::{Pairs, decode};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// Bytes of a metadata parameter that are worth reading: 1024 characters, each written as two `\uXXXX`, and the
+/// punctuation of as many pairs.
+const METADATA_BYTES_MAX: usize = 32 * 1024;
+
+/// The service a request is about.
+pub(super) fn service(params: &Params) -> Result<ServiceRef<'_>, Failure> {
+    let namespace = namespace(params)?;
+    let name = params.required("serviceName")?;
+    let group = params.get("groupName").unwrap_or_default();
+    let (group, name) = mapping::split_nacos_service(name, group)
+        .ok_or(Failure::Illegal { name: "serviceName", fault: Fault::Character })?;
+    legal("serviceName", rules::service(name))?;
+    legal("groupName", rules::group(group))?;
+    Ok(ServiceRef { namespace, group, name })
+}
+
+/// The namespace a request is about, by our name.
+pub(super) fn namespace(params: &Params) -> Result<&str, Failure> {
+    let id = params.get("namespaceId").unwrap_or_default();
+    legal("namespaceId", rules::namespace(id))?;
+    Ok(mapping::namespace_from_nacos(id))
+}
+
+/// The group of a request that names no service.
+pub(super) fn group(params: &Params) -> Result<&str, Failure> {
+    let group = params.get("groupName").unwrap_or(merak_domain::naming::DEFAULT_GROUP);
+    legal("groupName", rules::group(group))?;
+    Ok(group)
+}
+
+/// The address of an instance.
+pub(super) fn address(params: &Params) -> Result<AddressRef<'_>, Failure> {
+    let ip = params.required("ip")?;
+    legal("ip", rules::ip(ip))?;
+    Ok(AddressRef::new(ip, port(params.required("port")?)?))
+}
+
+/// The address a light beat is for; `None` where it names none.
+pub(super) fn optional_address(params: &Params) -> Result<Option<AddressRef<'_>>, Failure> {
+    let ip = params.get("ip");
+    legal("ip", rules::ip(ip.unwrap_or_default()))?;
+    let port = params.get("port").map(port).transpose()?;
+    Ok(ip.zip(port).map(|(ip, port)| AddressRef::new(ip, port)))
+}
+
+/// The cluster of an instance.
+pub(super) fn cluster(params: &Params) -> Result<&str, Failure> {
+    let name = params.get("clusterName").or_else(|| params.get("cluster")).unwrap_or(DEFAULT_CLUSTER);
+    legal("clusterName", rules::cluster(name))?;
+    Ok(name)
+}
+
+/// The clusters of a list, separated by commas; `""` is all.
+pub(super) fn clusters(params: &Params) -> Result<&str, Failure> {
+    let names = params.get("clusters").unwrap_or_default();
+    names.split(',').try_for_each(|name| legal("clusters", rules::cluster(name)))?;
+    Ok(names)
+}
+
+/// Whether an instance is ephemeral.
+pub(super) fn is_ephemeral(params: &Params, switches: &Switches) -> bool {
+    params.trimmed("ephemeral").map_or_else(|| switches.default_ephemeral(), is_true)
+}
+
+/// What a client says when it registers, and what `PUT /instance` sets.
+pub(super) fn registration(params: &Params, switches: &Switches) -> Result<Registration, Failure> {
+    let address = address(params)?;
+    let cluster = cluster(params)?;
+    let metadata = metadata(params)?;
+    check_instance(&metadata)?;
+    let kind = if is_ephemeral(params, switches) { Kind::Ephemeral } else { Kind::Persistent };
+    Ok(Registration {
+        key: InstanceKey::Address(address.to_address()),
+        kind,
+        cluster: ClusterName::new(cluster),
+        weight: params.trimmed("weight").map_or(Ok(Weight::DEFAULT), weight)?,
+        healthy: params.trimmed("healthy").is_none_or(is_true),
+        enabled: Some(enabled(params).unwrap_or(true)),
+        metadata,
+        details: None,
+    })
+}
+
+/// What `PATCH /instance` sets: only what is given.
+pub(super) fn change(params: &Params) -> Result<OperatorChange, Failure> {
+    let metadata = match params.get("metadata") {
+        None => None,
+        Some(_) => Some(metadata(params)?),
+    };
+    check_instance(metadata.as_ref().unwrap_or(&Metadata::default()))?;
+    Ok(OperatorChange {
+        weight: params.trimmed("weight").map(weight).transpose()?,
+        enabled: enabled(params),
+        metadata,
+    })
+}
+
+/// The address in a beat that carries its instance.
+pub(super) fn beat_address<'a>(beat: &'a Beat<'_>) -> Result<(Cow<'a, str>, u16), Failure> {
+    if beat.ip.is_null() || beat.port.is_null() {
+        return Err(Failure::Unfit { name: "beat", expected: "an instance with ip and port" });
+    }
+    let ip = beat.ip.as_text();
+    if ip.trim().is_empty() {
+        return Err(Failure::Missing("ip"));
+    }
+    legal("ip", rules::ip(&ip))?;
+    Ok((ip, beat.port.as_port().ok_or(PORT)?))
+}
+
+/// The instance that a beat for an unknown one makes anew, held to the rules of registration. The cluster is
+/// that of the beat, or else that of the parameters.
+pub(super) fn registration_of_beat(
+    beat: &Beat<'_>,
+    address: AddressRef<'_>,
+    params: &Params,
+) -> Result<Registration, Failure> {
+    let in_beat = beat.cluster.as_text();
+    let cluster = if in_beat.trim().is_empty() { cluster(params)? } else { &in_beat };
+    legal("clusterName", rules::cluster(cluster))?;
+    let metadata = packed(&beat.metadata)?;
+    check_instance(&metadata)?;
+    let kind = match &*beat.ephemeral.as_text() {
+        "false" => Kind::Persistent,
+        _ => Kind::Ephemeral,
+    };
+    let weight = match &beat.weight {
+        weight if weight.is_null() => Weight::DEFAULT,
+        weight => weight.as_number().and_then(Weight::from_nacos).ok_or(WEIGHT)?,
+    };
+    Ok(Registration {
+        key: InstanceKey::Address(address.to_address()),
+        kind,
+        cluster: ClusterName::new(cluster),
+        weight,
+        healthy: true,
+        enabled: Some(true),
+        metadata,
+        details: None,
+    })
+}
+
+/// Metadata of a service or an instance.
+pub(super) fn metadata(params: &Params) -> Result<Metadata, Failure> {
+    let Some(text) = params.get("metadata") else { return Ok(Metadata::default()) };
+    if text.len() > METADATA_BYTES_MAX {
+        return Err(Failure::Illegal { name: "metadata", fault: Fault::Length(rules::METADATA_MAX) });
+    }
+    let pairs = decode(text).map_err(|_| Failure::Unfit {
+        name: "metadata",
+        expected: "a JSON object of plain values, or k=v,k=v",
+    })?;
+    packed(&pairs)
+}
+
+fn packed(pairs: &Pairs<'_>) -> Result<Metadata, Failure> {
+    let metadata = Metadata::from_pairs(pairs.0.iter().map(|(key, value)| (&**key, &**value)));
+    legal("metadata", rules::metadata(&metadata))?;
+    Ok(metadata)
+}
+
+/// What metadata says about the instance itself.
+fn check_instance(metadata: &Metadata) -> Result<(), Failure> {
+    if metadata.is_empty() {
+        return Ok(());
+    }
+    if !BeatTimes::of(metadata).are_consistent() {
+        return Err(Failure::BeatTimes);
+    }
+    match metadata.get(preserved::ID_GENERATOR) {
+        None | Some(SIMPLE | SNOWFLAKE | "") => Ok(()),
+        Some(_) => Err(Failure::Unfit { name: preserved::ID_GENERATOR, expected: "simple or snowflake" }),
+    }
+}
+
+/// The share of healthy instances below which all are shown.
+pub(super) fn protect_threshold(text: &str) -> Result<f32, Failure> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or(Failure::Unfit { name: "protectThreshold", expected: "a number from 0 to 1" })
+}
+
+/// A selector; `None` where none is given. Java clients encode the JSON once more.
+pub(super) fn selector(params: &Params) -> Result<Option<Selector>, Failure> {
+    #[derive(Deserialize)]
+    struct Wire {
+        #[serde(rename = "type")]
+        kind: String,
+        expression: Option<String>,
+    }
+    const UNFIT: Failure = Failure::Unfit {
+        name: "selector",
+        expected: "{\"type\":\"none\"} or {\"type\":\"label\",\"expression\":…} with label expressions",
+    };
+    let Some(text) = params.trimmed("selector") else { return Ok(None) };
+    let text = if text.starts_with('{') {
+        Cow::Borrowed(text)
+    } else {
+        percent_decode_str(text).decode_utf8().map_err(|_| UNFIT)?
+    };
+    let wire: Wire = serde_json::from_str(&text).map_err(|_| UNFIT)?;
+    let expression = wire.expression.unwrap_or_default();
+    if expression.len() > METADATA_BYTES_MAX {
+        return Err(UNFIT);
+    }
+    match &*wire.kind {
+        "none" => Ok(Some(Selector::None)),
+        "label" if labels(&expression).all(|label| label.is_some()) => {
+            Ok(Some(Selector::Label(expression.into())))
+        }
+        _ => Err(UNFIT),
+    }
+}
+
+/// A page number or size; what is not above zero counts as `least`.
+pub(super) fn page(params: &Params, name: &'static str, least: usize) -> Result<usize, Failure> {
+    let text = params.required(name)?.trim();
+    let number: i64 = text.parse().map_err(|_| Failure::Unfit { name, expected: "a number" })?;
+    Ok(usize::try_from(number).unwrap_or(0).max(least))
+}
+
+/// How Nacos reads a boolean: anything that does not say yes is no (nacos-http §0.4).
+pub(super) fn is_true(text: &str) -> bool {
+    ["true", "yes", "on", "t", "y"].iter().any(|yes| text.eq_ignore_ascii_case(yes))
+}
+
+fn enabled(params: &Params) -> Option<bool> {
+    params.trimmed("enabled").or_else(|| params.trimmed("enable")).map(is_true)
+}
+
+const PORT: Failure = Failure::Unfit { name: "port", expected: "a number from 0 to 65535" };
+const WEIGHT: Failure = Failure::Unfit { name: "weight", expected: "a number from 0 to 10000" };
+
+fn port(text: &str) -> Result<u16, Failure> {
+    text.parse().map_err(|_| PORT)
+}
+
+fn weight(text: &str) -> Result<Weight, Failure> {
+    text.parse().ok().and_then(Weight::from_nacos).ok_or(WEIGHT)
+}
+
+fn legal(name: &'static str, checked: Result<(), Fault>) -> Result<(), Failure> {
+    checked.map_err(|fault| Failure::Illegal { name, fault })
+}

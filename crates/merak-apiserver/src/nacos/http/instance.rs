@@ -1,0 +1,88 @@
+//! One instance: register, update, patch, deregister, get.
+//!
+//! Not here: beats ([`super::beat`]), lists ([`super::list`]).
+
+use super::params::Params;
+use super::reply::{Reply, json, ok};
+use super::{NacosHttp, convert};
+use crate::nacos::encode;
+use crate::nacos::errors::Failure;
+use merak_app::naming::{Acknowledge, NamingError};
+use merak_domain::naming::{AddressRef, Instance, InstanceRef, Kind, OperatorChange, Refusal, ServiceRef};
+use std::sync::Arc;
+
+/// POST: registers an instance, or replaces what its client said before.
+pub(super) async fn register(nacos: &NacosHttp, params: &Params) -> Reply {
+    let service = convert::service(params)?;
+    let registration = convert::registration(params, &nacos.switches)?;
+    nacos.naming.register(service, registration, Acknowledge::Done).await?;
+    ok()
+}
+
+/// PUT: an operator sets weight, enabled and metadata at once. One that is not there is no error.
+pub(super) async fn update(nacos: &NacosHttp, params: &Params) -> Reply {
+    let service = convert::service(params)?;
+    let said = convert::registration(params, &nacos.switches)?;
+    let Some(found) = find(nacos, service, convert::address(params)?, said.cluster.as_str()) else {
+        return if nacos.naming.view(service).is_some() { ok() } else { Err(Failure::NoSuchService) };
+    };
+    let change =
+        OperatorChange { weight: Some(said.weight), enabled: said.enabled, metadata: Some(said.metadata) };
+    operate(nacos, service, &found, change).await
+}
+
+/// PATCH: an operator sets what is given.
+pub(super) async fn patch(nacos: &NacosHttp, params: &Params) -> Reply {
+    let service = convert::service(params)?;
+    let change = convert::change(params)?;
+    let found = find(nacos, service, convert::address(params)?, convert::cluster(params)?)
+        .ok_or(Failure::NoSuchInstance)?;
+    if change == OperatorChange::default() {
+        return ok();
+    }
+    operate(nacos, service, &found, change).await
+}
+
+/// DELETE: one that is not there, or of the other kind, is no error. The cluster does not matter.
+pub(super) async fn deregister(nacos: &NacosHttp, params: &Params) -> Reply {
+    let service = convert::service(params)?;
+    let address = convert::address(params)?;
+    if convert::is_ephemeral(params, &nacos.switches) {
+        let is_meant = |kind| kind == Kind::Ephemeral;
+        nacos.naming.deregister(service, InstanceRef::Address(address), is_meant).await?;
+    } else if let Some(found) = nacos.naming.by_address(service, &address.to_address()) {
+        nacos.naming.deregister(service, found.key.as_ref(), Kind::is_durable).await?;
+    }
+    ok()
+}
+
+/// GET: one instance, disabled ones too.
+pub(super) async fn get(nacos: &NacosHttp, params: &Params) -> Reply {
+    let service = convert::service(params)?;
+    let found = find(nacos, service, convert::address(params)?, convert::cluster(params)?);
+    json(encode::detail(service, &*found.ok_or(Failure::NoSuchInstance)?))
+}
+
+/// The instance listening on an address, if it is in that cluster.
+fn find(
+    nacos: &NacosHttp,
+    service: ServiceRef<'_>,
+    address: AddressRef<'_>,
+    cluster: &str,
+) -> Option<Arc<Instance>> {
+    let found = nacos.naming.by_address(service, &address.to_address())?;
+    (found.cluster.as_str() == cluster).then_some(found)
+}
+
+async fn operate(
+    nacos: &NacosHttp,
+    service: ServiceRef<'_>,
+    found: &Instance,
+    change: OperatorChange,
+) -> Reply {
+    match nacos.naming.operate(service, found.key.as_ref(), change).await {
+        // It went in between: the same as one that was not there.
+        Ok(_) | Err(NamingError::Refused(Refusal::NoSuchInstance)) => ok(),
+        Err(error) => Err(error.into()),
+    }
+}

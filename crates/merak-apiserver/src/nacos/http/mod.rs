@@ -1,0 +1,185 @@
+//! Nacos over HTTP: from a request to its route, through the gate, to its handler.
+//!
+//! Invariant: a request is counted once; its handler runs only after the gate, which looks at the route; a body
+//! is read only for a route that is there, and never beyond its bound.
+//! Not here: the table of routes ([`routes`]), sockets ([`crate::common::listener`]).
+//! Start reading at [`NacosHttp::answer`].
+
+mod beat;
+mod convert;
+mod health;
+mod instance;
+mod list;
+mod login;
+mod operator;
+mod params;
+mod reply;
+mod routes;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use super::errors::Failure;
+use super::switches::Switches;
+use crate::common::body::{self, Body};
+use crate::common::route::{Incomings, Match, Route, Router};
+use ::http::request::Parts;
+use ::http::{Response, StatusCode, header};
+use bytes::Bytes;
+use hyper::body::Incoming;
+use merak_app::access::{Access, AccountError, Caller, Credentials, Permission, Verdict, decide};
+use merak_app::metrics::Metrics;
+use merak_app::naming::Naming;
+use merak_app::ports::Clock;
+use params::Params;
+use std::sync::Arc;
+
+/// The paths whose unknown ones Nacos answers in a way of its own.
+const NAMING: &str = "/nacos/v1/ns";
+
+/// What [`NacosHttp`] is made of.
+pub struct NacosParts {
+    /// The use cases.
+    pub naming: Naming,
+    /// The gate.
+    pub access: Arc<Access>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// For times that are shown.
+    pub clock: Arc<dyn Clock>,
+    /// Bytes of a body at most.
+    pub body_max: usize,
+    /// Whether the server may be sent requests.
+    pub is_ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Told the name of a user whose password was changed, after that is durable.
+    pub on_password_changed: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// The Nacos HTTP server: everything under `/nacos`.
+pub struct NacosHttp {
+    naming: Naming,
+    access: Arc<Access>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    body_max: usize,
+    is_ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    on_password_changed: Arc<dyn Fn(&str) + Send + Sync>,
+    switches: Switches,
+    router: Router<NacosHttp, Params>,
+}
+
+impl NacosHttp {
+    /// A server over these parts.
+    pub fn new(parts: NacosParts) -> Arc<NacosHttp> {
+        let NacosParts { naming, access, metrics, clock, body_max, is_ready, on_password_changed } = parts;
+        Arc::new(NacosHttp {
+            naming,
+            access,
+            metrics,
+            clock,
+            body_max,
+            is_ready,
+            on_password_changed,
+            switches: Switches::default(),
+            router: routes::router(),
+        })
+    }
+
+    /// Answers a request.
+    pub async fn answer(self: &Arc<Self>, incomings: Incomings) -> Response<Body> {
+        self.metrics.requests.inc();
+        let (head, body) = incomings.request.into_parts();
+        let route = match self.find(&head) {
+            Ok(route) => route,
+            Err(no_route) => return no_route,
+        };
+        let answered = match form(&head, body, self.body_max).await {
+            Ok(form) => self.pass(route, &head, &form).await,
+            Err(failure) => Err(failure),
+        };
+        answered.unwrap_or_else(|failure| reply::failure(&failure))
+    }
+
+    /// The route of a request, or the answer to one that has none.
+    fn find(&self, head: &Parts) -> Result<&Route<NacosHttp, Params>, Response<Body>> {
+        let path = head.uri.path();
+        let without_slash = path.strip_suffix('/').unwrap_or(path);
+        let (status, message) = match self.router.find(&head.method, without_slash) {
+            Match::Route(route) => return Ok(route),
+            _ if is_naming(path) => {
+                (StatusCode::NOT_IMPLEMENTED, format!("no such api:{}:{path}", head.method))
+            }
+            Match::OtherMethod => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed".into()),
+            Match::Nothing => (StatusCode::NOT_FOUND, "no such path".into()),
+        };
+        Err(self.error_page(status, &message, path))
+    }
+
+    /// Lets a request through the gate, or turns it away.
+    async fn pass(
+        self: &Arc<Self>,
+        route: &Route<NacosHttp, Params>,
+        head: &Parts,
+        form: &[u8],
+    ) -> Result<Response<Body>, Failure> {
+        let params = Params::parse(head.uri.query().unwrap_or_default().as_bytes(), form)?;
+        match self.check(route.permission, head, &params).await? {
+            Verdict::Allow => {}
+            Verdict::AllowButWouldRefuse => {
+                self.metrics.access_refused.inc();
+                tracing::debug!(path = route.path, "mode enforce would refuse this request");
+            }
+            Verdict::Unauthenticated => {
+                return Ok(self.refuse("log in first: no user, or no good token or password", head));
+            }
+            Verdict::Forbidden => return Ok(self.refuse("this user may not do that", head)),
+        }
+        Ok((route.handler)(Arc::clone(self), params).await)
+    }
+
+    /// Where anybody may pass, nothing is looked for in the request.
+    async fn check(
+        &self,
+        permission: Permission,
+        head: &Parts,
+        params: &Params,
+    ) -> Result<Verdict, AccountError> {
+        if decide(self.access.mode(), permission, &Caller::Anonymous) == Verdict::Allow {
+            return Ok(Verdict::Allow);
+        }
+        self.access.check(permission, credentials(head, params)).await
+    }
+
+    fn refuse(&self, message: &str, head: &Parts) -> Response<Body> {
+        self.metrics.access_refused.inc();
+        self.error_page(StatusCode::FORBIDDEN, message, head.uri.path())
+    }
+
+    fn error_page(&self, status: StatusCode, message: &str, path: &str) -> Response<Body> {
+        reply::error_page(status, message, path, self.clock.wall_ms())
+    }
+}
+
+fn is_naming(path: &str) -> bool {
+    path.strip_prefix(NAMING).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Who a request says it is from (nacos-http §0.14): a token as parameter or header, or a name and a password.
+fn credentials<'a>(head: &'a Parts, params: &'a Params) -> Credentials<'a> {
+    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = || header(header::AUTHORIZATION.as_str())?.strip_prefix("Bearer ").map(str::trim);
+    Credentials {
+        token: params.get("accessToken").or_else(|| header("accessToken")).or_else(bearer),
+        password: params.get("username").zip(params.get("password")),
+    }
+}
+
+/// The body of a request whose body is a form, or does not say what it is; others hold no parameters.
+async fn form(head: &Parts, body: Incoming, max: usize) -> Result<Bytes, Failure> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let is_form = head.headers.get(header::CONTENT_TYPE).is_none_or(|value| {
+        let kind = value.as_bytes();
+        kind.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM.as_bytes()))
+    });
+    if is_form { Ok(body::read(body, max).await?) } else { Ok(Bytes::new()) }
+}

@@ -1,0 +1,157 @@
+//! The parameters of a request: query and form body merged, decoded once into one text.
+//!
+//! Invariant: every key and value is UTF-8; of equal keys the first counts, the query before the body. The
+//! parameter `encoding` changes nothing: like Nacos since 2.5 we read UTF-8 only.
+//! Not here: what a value means ([`super::convert`]).
+
+use crate::nacos::errors::Failure;
+
+/// Parameters of one request. Clients send some fifteen.
+const PARAMETERS_MAX: usize = 64;
+
+/// Room for the parameters of a registration, so that the usual request allocates once for all of them.
+const PARAMETERS_USUAL: usize = 12;
+
+/// Query and form parameters of a request.
+#[derive(Debug)]
+pub(in crate::nacos) struct Params {
+    /// Keys and values one after the other, decoded.
+    text: String,
+    entries: Vec<Entry>,
+}
+
+/// Where a key and its value are in the text; the value begins where the key ends.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    key: usize,
+    value: usize,
+    end: usize,
+}
+
+impl Params {
+    /// Reads a query and a body of a form, either may be empty.
+    pub(in crate::nacos) fn parse(query: &[u8], form: &[u8]) -> Result<Params, Failure> {
+        let mut text = Vec::with_capacity(query.len() + form.len());
+        let mut entries = Vec::with_capacity(PARAMETERS_USUAL);
+        for pair in query.split(|byte| *byte == b'&').chain(form.split(|byte| *byte == b'&')) {
+            if pair.is_empty() {
+                continue;
+            }
+            if entries.len() == PARAMETERS_MAX {
+                return Err(Failure::TooManyParameters(PARAMETERS_MAX));
+            }
+            let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+            let key = text.len();
+            decode(&mut text, &pair[..equals])?;
+            let value = text.len();
+            decode(&mut text, pair.get(equals + 1..).unwrap_or_default())?;
+            entries.push(Entry { key, value, end: text.len() });
+        }
+        let text = String::from_utf8(text).map_err(|_| Failure::Encoding)?;
+        // A character cut in two by the end of a text would be whole again in the joined one.
+        let is_whole = |at| text.is_char_boundary(at);
+        if !entries.iter().all(|entry| is_whole(entry.key) && is_whole(entry.value)) {
+            return Err(Failure::Encoding);
+        }
+        Ok(Params { text, entries })
+    }
+
+    /// A value as it was given, unless it is missing or blank.
+    pub(in crate::nacos) fn get(&self, name: &str) -> Option<&str> {
+        let entry = self.entries.iter().find(|entry| self.text[entry.key..entry.value] == *name)?;
+        let value = &self.text[entry.value..entry.end];
+        (!value.trim_ascii_start().is_empty() && !value.trim().is_empty()).then_some(value)
+    }
+
+    /// A value without white space around it, unless it is missing or blank.
+    pub(in crate::nacos) fn trimmed(&self, name: &str) -> Option<&str> {
+        self.get(name).map(str::trim)
+    }
+
+    /// A value that must be there.
+    pub(in crate::nacos) fn required(&self, name: &'static str) -> Result<&str, Failure> {
+        self.get(name).ok_or(Failure::Missing(name))
+    }
+}
+
+/// Decodes `+` and `%XX` to the end of `into`.
+fn decode(into: &mut Vec<u8>, mut part: &[u8]) -> Result<(), Failure> {
+    while let Some(at) = part.iter().position(|byte| matches!(byte, b'%' | b'+')) {
+        into.extend_from_slice(&part[..at]);
+        if part[at] == b'+' {
+            into.push(b' ');
+            part = &part[at + 1..];
+        } else {
+            let digit = |offset| part.get(at + offset).copied().and_then(hex_digit);
+            let (Some(high), Some(low)) = (digit(1), digit(2)) else { return Err(Failure::Encoding) };
+            into.push(high << 4 | low);
+            part = &part[at + 3..];
+        }
+    }
+    into.extend_from_slice(part);
+    Ok(())
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_queries_and_forms() {
+        let cases = [
+            ("query", "a=1&b=2", "", "a", Some("1")),
+            ("form", "", "a=1&b=2", "b", Some("2")),
+            ("query before form", "a=1", "a=2", "a", Some("1")),
+            ("the first of two", "a=1&a=2", "", "a", Some("1")),
+            ("plus is a space", "a=x+y", "", "a", Some("x y")),
+            ("percent", "a=%7B%22k%22%3A%22v%22%7d", "", "a", Some(r#"{"k":"v"}"#)),
+            ("a key may be encoded", "%61=1", "", "a", Some("1")),
+            ("utf-8", "a=%E7%89%88", "", "a", Some("\u{7248}")),
+            ("equals sign in the value", "a=k=v", "", "a", Some("k=v")),
+            ("not trimmed", "a=+1+", "", "a", Some(" 1 ")),
+            ("blank is missing", "a=++", "", "a", None),
+            ("a wide space is blank too", "a=%E3%80%80", "", "a", None),
+            ("empty is missing", "a=", "", "a", None),
+            ("a blank first one hides the second", "a=&a=2", "", "a", None),
+            ("no equals sign", "a", "", "a", None),
+            ("holes", "&&a=1&", "", "a", Some("1")),
+            ("another", "a=1", "", "b", None),
+            ("case counts", "A=1", "", "a", None),
+        ];
+        for (name, query, form, key, expected) in cases {
+            let params = Params::parse(query.as_bytes(), form.as_bytes()).expect(name);
+            assert_eq!(params.get(key), expected, "{name}");
+        }
+        let params = Params::parse(b"a=+1+", b"").expect("good");
+        assert_eq!(params.trimmed("a"), Some("1"));
+        assert!(matches!(params.required("b"), Err(Failure::Missing("b"))));
+    }
+
+    #[test]
+    fn refuses_broken_encoding() {
+        for (name, query) in [
+            ("percent at the end", "a=%"),
+            ("one digit", "a=%4"),
+            ("no digits", "a=%zz"),
+            ("in a key", "%=1"),
+            ("GBK", "a=%D6%D0"),
+            ("raw bytes of no UTF-8", "a=\u{0}%FF"),
+            ("a character cut in two by the next value", "a=%E7&b=%89%88"),
+            ("a character begun in the key", "%E7=%89%88"),
+        ] {
+            let parsed = Params::parse(query.as_bytes(), b"");
+            assert!(matches!(parsed, Err(Failure::Encoding)), "{name}: {parsed:?}");
+        }
+        let many = "a=1&".repeat(PARAMETERS_MAX + 1);
+        assert!(matches!(Params::parse(many.as_bytes(), b""), Err(Failure::TooManyParameters(_))));
+    }
+}

@@ -1,0 +1,104 @@
+//! Answers: a bare text, JSON, and the error page that clients of Nacos know.
+//!
+//! Invariant: what Nacos answers as text is never quoted: Java compares it with `ok`.
+//! Not here: which status ([`crate::nacos::errors`]).
+
+use crate::common::body::Body;
+use crate::nacos::errors::Failure;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use merak_wire::nacos::json::{push_integer, push_text};
+use std::error::Error;
+use std::io::Write as _;
+
+/// What a handler answers.
+pub(super) type Reply = Result<Response<Body>, Failure>;
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain;charset=UTF-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// `ok`: a write was carried out.
+pub(super) fn ok() -> Reply {
+    Ok(text(StatusCode::OK, Bytes::from_static(b"ok")))
+}
+
+/// A JSON body.
+pub(super) fn json(body: impl Into<Bytes>) -> Reply {
+    Ok(response(StatusCode::OK, JSON, body.into()))
+}
+
+/// A bare text.
+pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    response(status, TEXT, body.into())
+}
+
+/// What a caller is told of a failure, and the log of one that is ours.
+pub(super) fn failure(failure: &Failure) -> Response<Body> {
+    let status = failure.status();
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(error = failure as &dyn Error, "a request failed");
+    }
+    text(status, failure.to_string())
+}
+
+/// The error page of requests that reach no handler (nacos-http §0.9). `wall_ms` is now.
+pub(super) fn error_page(status: StatusCode, message: &str, path: &str, wall_ms: u64) -> Response<Body> {
+    let mut body = Vec::with_capacity(160 + message.len() + path.len());
+    body.extend_from_slice(b"{\"timestamp\":\"");
+    push_time(&mut body, wall_ms);
+    body.extend_from_slice(b"\",\"status\":");
+    push_integer(&mut body, status.as_u16());
+    body.extend_from_slice(b",\"error\":");
+    push_text(&mut body, status.canonical_reason().unwrap_or_default());
+    body.extend_from_slice(b",\"message\":");
+    push_text(&mut body, message);
+    body.extend_from_slice(b",\"path\":");
+    push_text(&mut body, path);
+    body.push(b'}');
+    response(status, JSON, body.into())
+}
+
+fn response(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// `2026-01-31T09:00:00.000+00:00`. The date from the days since 1970 by the usual shift to years from March.
+fn push_time(into: &mut Vec<u8>, wall_ms: u64) {
+    let (days, in_day) = (wall_ms / 86_400_000, wall_ms % 86_400_000);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);
+    let (second, milli) = (in_day / 1_000 % 60, in_day % 1_000);
+    write!(into, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}+00:00")
+        .expect("writing to a Vec cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        for (wall_ms, expected) in [
+            (0, "1970-01-01T00:00:00.000+00:00"),
+            (951_782_399_999, "2000-02-28T23:59:59.999+00:00"),
+            (951_782_400_000, "2000-02-29T00:00:00.000+00:00"),
+            (1_700_000_000_123, "2023-11-14T22:13:20.123+00:00"),
+            (4_107_542_399_000, "2100-02-28T23:59:59.000+00:00"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000+00:00"),
+        ] {
+            let mut written = Vec::new();
+            push_time(&mut written, wall_ms);
+            assert_eq!(String::from_utf8_lossy(&written), expected);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! NAMESPACES: all of them, whatever service the request names or does not name.
+//!
+//! Upstream refuses this type; the answer has the shape its specification gives it.
+
+use super::super::super::time;
+use super::{Question, is_known};
+use merak_app::naming::Naming;
+use merak_domain::naming;
+use merak_domain::revision::composite;
+use merak_wire::polaris::codes;
+use merak_wire::polaris::v1::{DiscoverResponse, Namespace, Service};
+
+/// Answers one question.
+pub(super) fn answer(naming: &Naming, question: Question, service: Option<Service>) -> DiscoverResponse {
+    let mut service = service.unwrap_or_default();
+    let namespaces = naming.namespaces();
+    let mut revisions: Vec<String> = namespaces.iter().map(|n| n.revision.to_string()).collect();
+    revisions.sort_unstable();
+    let digest = composite(revisions.iter().map(String::as_str));
+    if is_known(&service, &digest) {
+        return question.says(codes::DATA_NO_CHANGE, Some(service));
+    }
+    service.revision = Some(digest);
+    DiscoverResponse {
+        namespaces: namespaces.iter().map(|namespace| message(namespace)).collect(),
+        ..question.says(codes::EXECUTE_SUCCESS, Some(service))
+    }
+}
+
+fn message(namespace: &naming::Namespace) -> Namespace {
+    Namespace {
+        name: Some(namespace.name.to_string()),
+        comment: Some(namespace.comment.to_string()),
+        ctime: Some(time::text(namespace.created_secs.into())),
+        mtime: Some(time::text(namespace.modified_secs.into())),
+        ..Namespace::default()
+    }
+}

@@ -1,0 +1,63 @@
+//! SERVICES: the services of a namespace, or of all.
+//!
+//! Invariant: nothing in the request but its namespace chooses (upstream does not look at name, business and
+//! metadata either), so one encoded list serves all who ask for a namespace.
+
+use super::super::super::check::given;
+use super::super::codec::Answer;
+use super::{CHUNK, Question, is_known};
+use crate::common::mapping;
+use bytes::{Bytes, BytesMut};
+use merak_app::naming::{Listing, Naming};
+use merak_domain::naming::{Listed, ServiceKey};
+use merak_wire::polaris::codes;
+use merak_wire::polaris::v1::{DiscoverResponse, Service};
+use prost::Message as _;
+
+/// What the memo of a listing calls these answers.
+const CODEC: &str = "polaris-services";
+
+/// Answers one question.
+pub(super) fn answer(naming: &Naming, question: Question, service: Option<Service>) -> Answer<DiscoverResponse> {
+    let Some(mut service) = service else { return question.says(codes::EMPTY_REQUEST, None).into() };
+    let listing = naming.services(given(service.namespace.as_deref()));
+    if listing.services.is_empty() {
+        // The client's own revision would tell it that it has the right list.
+        service.revision = Some(String::new());
+        return question.says(codes::EXECUTE_SUCCESS, Some(service)).into();
+    }
+    if is_known(&service, listing.digest()) {
+        return question.says(codes::DATA_NO_CHANGE, Some(service)).into();
+    }
+    let asked = Service {
+        name: Some(service.name.unwrap_or_default()),
+        namespace: Some(service.namespace.unwrap_or_default()),
+        revision: Some(listing.digest().to_owned()),
+        ..Service::default()
+    };
+    Answer {
+        shared: listing.memo.get_or_encode(CODEC, "", || encode(&listing)),
+        own: question.says(codes::EXECUTE_SUCCESS, Some(asked)),
+    }
+}
+
+/// The list alone: an answer's head is its own.
+fn encode(listing: &Listing) -> Bytes {
+    let mut bytes = BytesMut::new();
+    for services in listing.services.chunks(CHUNK) {
+        let services = services.iter().map(message).collect();
+        let part = DiscoverResponse { services, ..DiscoverResponse::default() };
+        part.encode(&mut bytes).expect("the buffer grows");
+    }
+    bytes.freeze()
+}
+
+fn message(listed: &Listed) -> Service {
+    let metadata = &listed.service.spec.metadata;
+    Service {
+        name: Some(mapping::service_to_polaris(ServiceKey::as_ref(&listed.key)).into_owned()),
+        namespace: Some(listed.key.namespace().to_owned()),
+        metadata: metadata.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        ..Service::default()
+    }
+}

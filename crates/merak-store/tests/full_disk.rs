@@ -1,0 +1,156 @@
+//! A full disk: a clear refusal, nothing of the batch kept, and everything goes on when there is room again.
+//!
+//! A small file system in memory is mounted, which only root may do. Where that fails the test says so on standard
+//! error and checks nothing.
+
+use merak_app::ports::{Store, StoreError};
+use merak_app::testing::store_suite::{load, samples};
+use merak_domain::naming::Change;
+use merak_store::Embedded;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+const DISK_BYTES: u64 = 48 * 1024 * 1024;
+const BATCH_ROWS: u16 = 500;
+
+/// A mounted file system of [`DISK_BYTES`].
+struct SmallDisk {
+    dir: TempDir,
+}
+
+impl SmallDisk {
+    fn mount() -> Option<SmallDisk> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={DISK_BYTES}"), "merak-full-disk-test"])
+            .arg(dir.path())
+            .output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(SmallDisk { dir }),
+            Ok(output) => {
+                eprintln!("SKIPPED, no disk to fill: {}", String::from_utf8_lossy(&output.stderr).trim());
+                None
+            }
+            Err(error) => {
+                eprintln!("SKIPPED, no disk to fill: {error}");
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    /// Leaves so many bytes of room.
+    fn fill(&self, left: u64) {
+        let room = rustix::fs::statvfs(self.path()).expect("it is mounted");
+        let take = (room.f_bavail * room.f_frsize).saturating_sub(left);
+        let mut ballast = File::options().create(true).append(true).open(self.ballast()).expect("a file");
+        let chunk = vec![7; 4096];
+        for _ in 0..take / 4096 {
+            ballast.write_all(&chunk).expect("there is so much room");
+        }
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.ballast()).expect("it is there");
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path().join("ballast")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.path().display());
+    }
+}
+
+fn batch(number: u32) -> Vec<Change> {
+    let service = format!("service-{number}");
+    (0..BATCH_ROWS).map(|port| samples::instance(&service, "127.0.0.1", port)).collect()
+}
+
+/// Commits batches from `number` on until one is refused, and gives its number and the refusal.
+async fn commit_until_refused(store: &Embedded, number: u32) -> (u32, StoreError) {
+    for number in number.. {
+        if let Err(error) = store.commit(batch(number)).await {
+            return (number, error);
+        }
+    }
+    unreachable!("the disk is small")
+}
+
+/// Opens the store again and checks that just these batches are there, each whole.
+async fn expect_batches(data: &Path, expected: &[u32]) -> Embedded {
+    let store = Embedded::open(data).expect("it opens");
+    let (_, changes) = load(&store).await;
+    let mut found: Vec<String> = changes.iter().map(samples::text).collect();
+    let mut wanted: Vec<String> = expected.iter().flat_map(|number| batch(*number)).map(|c| samples::text(&c)).collect();
+    found.sort();
+    wanted.sort();
+    assert_eq!(found.len(), wanted.len(), "rows");
+    assert!(found == wanted, "other rows than those acknowledged");
+    store
+}
+
+/// The room ends at another byte of a batch each time: within what is buffered, at its end, at once.
+#[tokio::test]
+async fn what_is_refused_is_not_there_and_commits_go_on_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let mut store = expect_batches(&disk.data(), &[]).await;
+    let mut acknowledged = Vec::new();
+    let mut next = 0;
+    for left in [0, 4_096, 20_480, 65_536, 200_704, 1_048_576] {
+        disk.fill(left);
+        let (refused, error) = commit_until_refused(&store, next).await;
+        assert!(matches!(error, StoreError::Full(_)), "{left} bytes left: {error:?}");
+        acknowledged.extend(next..refused);
+        assert!(store.commit(batch(refused)).await.is_err(), "{left} bytes left: still full");
+        disk.make_room();
+        // The same server goes on, and the refused batch itself is not among what is kept.
+        store.commit(batch(refused + 1)).await.unwrap_or_else(|error| panic!("{left} bytes left: {error}"));
+        acknowledged.push(refused + 1);
+        drop(store);
+        store = expect_batches(&disk.data(), &acknowledged).await;
+        next = refused + 2;
+    }
+}
+
+/// The room ends while the database writes files in the background, after the writes were acknowledged.
+#[tokio::test]
+async fn a_disk_that_fills_in_the_background_is_survived() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let store = expect_batches(&disk.data(), &[]).await;
+    let (refused, error) = commit_until_refused(&store, 0).await;
+    assert!(matches!(error, StoreError::Full(_)), "{error:?}");
+    assert!(refused > 0, "something fits");
+    for _ in 0..3 {
+        assert!(store.commit(batch(refused)).await.is_err(), "still full");
+    }
+    drop(store);
+    // All of it must open again, and be read, with no room at all.
+    let all: Vec<u32> = (0..refused).collect();
+    drop(expect_batches(&disk.data(), &all).await);
+}
+
+/// There is no room for a new directory.
+#[tokio::test]
+async fn a_first_start_says_that_there_is_no_room() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    disk.fill(8_192);
+    let error = Embedded::open(&disk.data()).expect_err("no room");
+    assert!(error.to_string().starts_with("no room is left for "), "{error}");
+    disk.make_room();
+    expect_batches(&disk.data(), &[]).await;
+}
