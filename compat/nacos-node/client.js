@@ -91,7 +91,8 @@ async function own() {
   await awaitExactly(service, both);
   ensure('several instances are listed', true);
   let pushed = [];
-  client.subscribe(service, hosts => { pushed = hosts; });
+  // A subscription by name alone means the cluster DEFAULT.
+  client.subscribe({ serviceName: service, clusters: 'DEFAULT,blue' }, hosts => { pushed = hosts; });
   await sleep(LONGER_THAN_THE_BEAT_TIMEOUT_MS);
   ensure('a subscriber is told', pushed.map(address).sort().join() === both.join(), pushed);
   ensure('beats keep instances alive', (await listed(service, true)).length === 2);

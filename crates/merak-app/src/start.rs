@@ -24,6 +24,7 @@ pub async fn load(
     };
     let loaded = store.load(Box::new(sink)).await?;
     registry.begin(loaded.start);
+    registry.extend_leases();
     registry.note_orphans();
     Ok(loaded)
 }

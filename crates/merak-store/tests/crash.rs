@@ -104,7 +104,9 @@ fn rows_of(number: u64) -> u64 {
 fn batches(changes: &[Change]) -> BTreeMap<u64, u64> {
     let mut rows = BTreeMap::new();
     for change in changes {
-        let Change::PutInstance(service, _) = change else { panic!("only instances were written: {change:?}") };
+        let Change::PutInstance(service, _) = change else {
+            panic!("only instances were written: {change:?}")
+        };
         let number: u64 = service.name().parse().expect("named by a number");
         *rows.entry(number).or_insert(0) += 1;
     }

@@ -21,10 +21,9 @@ use merak_app::access::{Access, Accounts, Tokens};
 use merak_app::metrics::Metrics;
 use merak_app::naming::Naming;
 use merak_app::ports::{Clock, Store, SystemClock};
-use merak_app::registry::{Cause, Registry};
+use merak_app::registry::Registry;
 use merak_app::task::{Ended, Supervisor, TaskKind};
-use merak_app::{commit, lease};
-use merak_domain::naming::Change;
+use merak_app::{commit, lease, start};
 use merak_store::Embedded;
 
 use crate::config::{Config, Limits};
@@ -102,13 +101,9 @@ impl Core {
 
     /// Fills memory with what is kept, before anything else looks at it.
     async fn load(&self, store: &dyn Store) -> anyhow::Result<()> {
-        let (registry, accounts) = (self.registry.clone(), self.access.accounts().clone());
-        let sink = move |change: Change| match change {
-            Change::PutUser(user) => accounts.put(user),
-            change => registry.apply(&change, Cause::Other),
-        };
-        let loaded = store.load(Box::new(sink)).await.context("failed to load the registry")?;
-        self.registry.begin(loaded.start);
+        let loaded = start::load(store, &self.registry, self.access.accounts())
+            .await
+            .context("failed to load the registry")?;
         tracing::info!(records = loaded.records, start = loaded.start, "loaded");
         Ok(())
     }

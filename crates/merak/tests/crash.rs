@@ -129,7 +129,8 @@ impl Hands {
         match kind {
             Kind::Polaris => {
                 let runtime = runtime();
-                let client = runtime.block_on(PolarisClient::connect(addresses.polaris)).expect("the server is ready");
+                let client =
+                    runtime.block_on(PolarisClient::connect(addresses.polaris)).expect("the server is ready");
                 Hands::Polaris(runtime, client)
             }
             Kind::NacosInstances => Hands::NacosInstances(HttpClient::new(&addresses.nacos)),
@@ -225,7 +226,8 @@ impl Found {
             }
             let query = [("serviceName", name.as_str()), ("namespaceId", NAMESPACE)];
             let service = client.get("/nacos/v1/ns/service", &query)?.json()?;
-            let values = PAIRS.map(|key| service["metadata"][key].as_str().and_then(|value| value.parse().ok()));
+            let values =
+                PAIRS.map(|key| service["metadata"][key].as_str().and_then(|value| value.parse().ok()));
             self.things.insert((Kind::NacosServices, NACOS_SERVICES, thing), values.to_vec());
         }
         Ok(())
@@ -274,7 +276,8 @@ fn addresses(server: &Server) -> Addresses {
 #[test]
 fn acknowledged_writes_survive_kill_9() -> Result<()> {
     let rounds = std::env::var("MERAK_CRASH_ROUNDS").ok().map_or(Ok(ROUNDS), |rounds| rounds.parse())?;
-    let mut writers: Vec<Writer> = (0..POLARIS_WRITERS).map(|number| Writer::new(Kind::Polaris, number)).collect();
+    let mut writers: Vec<Writer> =
+        (0..POLARIS_WRITERS).map(|number| Writer::new(Kind::Polaris, number)).collect();
     writers.push(Writer::new(Kind::NacosInstances, NACOS_INSTANCES));
     writers.push(Writer::new(Kind::NacosServices, NACOS_SERVICES));
     let runtime = runtime();
@@ -293,7 +296,8 @@ fn acknowledged_writes_survive_kill_9() -> Result<()> {
         })?;
         written += writers.iter().map(|writer| writer.generation).sum::<u64>() - before;
         server.restart()?;
-        let found = Found::look(&runtime, &self::addresses(&server)).with_context(|| format!("round {round}"))?;
+        let found =
+            Found::look(&runtime, &self::addresses(&server)).with_context(|| format!("round {round}"))?;
         for writer in &mut writers {
             writer.settle(&found).with_context(|| format!("round {round}"))?;
         }

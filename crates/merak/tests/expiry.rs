@@ -29,7 +29,10 @@ fn start() -> Result<Server> {
 }
 
 /// Runs `work` while `beat` is called again and again on another thread.
-fn while_beating<T>(mut beat: impl FnMut() -> Result<()> + Send, work: impl FnOnce() -> Result<T>) -> Result<T> {
+fn while_beating<T>(
+    mut beat: impl FnMut() -> Result<()> + Send,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let beating = scope.spawn(|| -> Result<()> {
@@ -125,11 +128,15 @@ fn nacos_instances_come_back_with_their_beat() -> Result<()> {
     assert_eq!(beat_nacos(&mut client, "1")?, Some(20_404), "a light beat says that it is not known");
     let beat = r#"{"ip":"127.0.0.1","port":1,"serviceName":"DEFAULT_GROUP@@nacos","cluster":"DEFAULT","weight":2.0,
         "metadata":{"k":"v"},"scheduled":false}"#;
-    let answer = client.request("PUT", BEAT, &[("serviceName", "DEFAULT_GROUP@@nacos"), ("beat", beat)], &[], None)?;
+    let answer =
+        client.request("PUT", BEAT, &[("serviceName", "DEFAULT_GROUP@@nacos"), ("beat", beat)], &[], None)?;
     assert_eq!(answer.json()?["code"], 10_200, "a whole one makes it again");
     let list = client.get(LIST, &[("serviceName", "nacos")])?.json()?;
     let host = &list["hosts"][0];
-    assert_eq!((&host["port"], &host["weight"], &host["metadata"]["k"]), (&1.into(), &2.0.into(), &Value::from("v")));
+    assert_eq!(
+        (&host["port"], &host["weight"], &host["metadata"]["k"]),
+        (&1.into(), &2.0.into(), &Value::from("v"))
+    );
     Ok(())
 }
 
@@ -290,7 +297,8 @@ fn sigterm_drains() -> Result<()> {
     assert!(!announced.exists(), "not announced any more");
 
     server.restart()?;
-    let list = HttpClient::new(&server.addresses().nacos_http).get(LIST, &[("serviceName", "drained")])?.json()?;
+    let list =
+        HttpClient::new(&server.addresses().nacos_http).get(LIST, &[("serviceName", "drained")])?.json()?;
     assert_eq!(list["hosts"][0]["port"], 1, "what was answered last is kept");
     Ok(())
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use merak_wire::polaris::methods;
-use merak_wire::polaris::v1::{Client, GetHeartbeatsRequest, GetHeartbeatsResponse};
+use merak_wire::polaris::v1::{
+    Client, GetHeartbeatsRequest, GetHeartbeatsResponse, HealthCheck, HeartbeatHealthCheck,
+};
 use testkit::{Admin, HttpClient, Patience, PolarisClient, Server, StartOptions, poll_until};
 
 const INSTANCE: &str = "/nacos/v1/ns/instance";
@@ -20,7 +22,10 @@ const LOGIN: &str = "/nacos/v1/auth/login";
 
 fn start(settings: &[(&str, &str)]) -> Result<Server> {
     let env = settings.iter().map(|(name, value)| (format!("MERAK_{name}"), (*value).to_owned()));
-    Server::start_with(env!("CARGO_BIN_EXE_merak"), StartOptions { env: env.collect(), ..StartOptions::default() })
+    Server::start_with(
+        env!("CARGO_BIN_EXE_merak"),
+        StartOptions { env: env.collect(), ..StartOptions::default() },
+    )
 }
 
 /// Asks something small and reads the first bytes of the answer; `None` when the server has closed the connection.
@@ -110,7 +115,13 @@ const NACOS_OPEN_ROUTES: &[Route] = &[
 ];
 
 /// Calls each route and compares its status.
-fn check(client: &mut HttpClient, what: &str, token: Option<&str>, routes: &[Route], expected: u16) -> Result<()> {
+fn check(
+    client: &mut HttpClient,
+    what: &str,
+    token: Option<&str>,
+    routes: &[Route],
+    expected: u16,
+) -> Result<()> {
     for (method, path, parameters) in routes {
         let token = token.map(|token| ("accessToken", token));
         let query: Vec<_> = parameters.iter().copied().chain(token).collect();
@@ -122,12 +133,17 @@ fn check(client: &mut HttpClient, what: &str, token: Option<&str>, routes: &[Rou
 
 /// The first gRPC code of every call an SDK makes, with the headers of this client.
 async fn polaris_codes(client: &PolarisClient) -> Result<Vec<(&'static str, u32)>> {
-    let instance = PolarisClient::instance("limits", "guarded", "127.0.0.1", 1);
+    let mut instance = PolarisClient::instance("limits", "guarded", "127.0.0.1", 1);
+    instance.health_check =
+        Some(HealthCheck { r#type: 1, heartbeat: Some(HeartbeatHealthCheck { ttl: Some(5) }) });
     let mut codes = Vec::new();
     let mut add = |name, code: Option<u32>| codes.push((name, code.unwrap_or_default()));
     add("register", client.register(instance.clone()).await?.code);
     add("beat", client.heartbeat(instance.clone()).await?.code);
-    add("report", client.report_client(Client { host: Some("127.0.0.1".into()), ..Client::default() }).await?.code);
+    add(
+        "report",
+        client.report_client(Client { host: Some("127.0.0.1".into()), ..Client::default() }).await?.code,
+    );
     let mut stream = client.discover(PolarisClient::instances_of("limits", "guarded", "")).await?;
     let answer = stream.next().await?.context("an answer")?;
     let service = answer.service.context("a service, or SDKs close the stream")?;
@@ -155,8 +171,7 @@ fn assert_all(codes: &[(&str, u32)], expected: u32, what: &str) {
 }
 
 const OK: u32 = 200_000;
-const NO_TOKEN: u32 = 401_002;
-const BAD_TOKEN: u32 = 401_004;
+const NOT_ALLOWED: u32 = 401_001;
 
 /// As a default Nacos and a default polaris-server: applications just call. What changes the server wants a login.
 #[test]
@@ -185,8 +200,8 @@ fn enforce_wants_a_login() -> Result<()> {
         check(&mut client, what, token, NACOS_SERVER_ROUTES, 403)?;
         check(&mut client, what, token, NACOS_OPEN_ROUTES, 200)?;
     }
-    assert_all(&polaris(&server, None)?, NO_TOKEN, "anybody");
-    assert_all(&polaris(&server, Some("nonsense"))?, BAD_TOKEN, "nonsense as token");
+    assert_all(&polaris(&server, None)?, NOT_ALLOWED, "anybody");
+    assert_all(&polaris(&server, Some("nonsense"))?, NOT_ALLOWED, "nonsense as token");
     let unchanged = (server.metric("merak_services")?, server.metric("merak_instances")?);
     assert_eq!(unchanged, (services, instances), "nothing was done");
     assert!(server.metric("merak_access_refused_total")? > 0, "counted");
@@ -201,7 +216,8 @@ fn enforce_wants_a_login() -> Result<()> {
     assert_all(&polaris(&server, Some(&token))?, OK, "the administrator");
     for header in [("accessToken", token.clone()), ("Authorization", format!("Bearer {token}"))] {
         let headers = [(header.0, header.1.as_str())];
-        let answer = client.request("GET", "/nacos/v1/ns/instance/list", &[("serviceName", "x")], &headers, None)?;
+        let answer =
+            client.request("GET", "/nacos/v1/ns/instance/list", &[("serviceName", "x")], &headers, None)?;
         assert_eq!(answer.status, 200, "the token in {}", header.0);
     }
     Ok(())

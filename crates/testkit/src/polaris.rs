@@ -25,6 +25,9 @@ use crate::bytes_codec::BytesCodec;
 /// Requests of one stream that wait to be sent. A test asks for the answer before it asks again, or floods on purpose.
 const STREAM_QUEUE: usize = 16;
 
+/// The longest answer taken, as the Go SDK has it: large services are longer than the usual 4 MiB.
+const ANSWER_MAX: usize = 50 * 1024 * 1024;
+
 /// A connection to the gRPC listener. Cheap to clone; clones share the connection.
 #[derive(Debug, Clone)]
 pub struct PolarisClient {
@@ -99,7 +102,7 @@ impl PolarisClient {
     pub async fn discover(&self, first: DiscoverRequest) -> Result<DiscoverStream, Status> {
         let (requests, queue) = mpsc::channel(STREAM_QUEUE);
         requests.send(first).await.map_err(|_| Status::internal("the stream has no room"))?;
-        let mut grpc = Grpc::new(self.channel.clone());
+        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(ANSWER_MAX);
         ready(&mut grpc).await?;
         let path = PathAndQuery::from_static(methods::DISCOVER);
         let codec = ProstCodec::<DiscoverRequest, DiscoverResponse>::default();
@@ -114,7 +117,7 @@ impl PolarisClient {
         C::Encode: Send + Sync + 'static,
         C::Decode: Send + Sync + 'static,
     {
-        let mut grpc = Grpc::new(self.channel.clone());
+        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(ANSWER_MAX);
         ready(&mut grpc).await?;
         let answer = grpc.unary(self.request(message), PathAndQuery::from_static(path), codec).await?;
         Ok(answer.into_inner())

@@ -29,6 +29,7 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Shards of services. More than cores, so that two writers seldom meet; few enough that a sweep over all is cheap.
 const SHARDS: usize = 64;
@@ -307,6 +308,13 @@ impl Registry {
     /// Takes the block of revisions of this start. Called once, before anything is stamped.
     pub fn begin(&self, start: u64) {
         self.revision.store(Revision::first_of_start(start).0, Ordering::Relaxed);
+    }
+
+    /// Lets every lease run its full time from now, for after a time in which no beat could be heard.
+    pub fn extend_leases(&self) {
+        for cell in &self.shards {
+            cell.leases.lock().extend_all(Duration::ZERO, self.clock.now());
+        }
     }
 
     /// The next revision, and now.

@@ -25,7 +25,7 @@ const JOURNALS_BYTES: u64 = 128 * 1024 * 1024;
 /// Records are read once, at the start, one after another: a cache would only be filled, never used.
 const CACHE_BYTES: u64 = 1024 * 1024;
 /// One writes memtables to files while the other merges files.
-const WORKER_THREADS: usize = 2;
+const WORKER_THREADS: usize = 1;
 /// Files kept open, of about 64 MiB each.
 const FILES_OPEN_MAX: usize = 128;
 
@@ -109,20 +109,24 @@ impl Database {
         Ok(())
     }
 
-    /// Counts this start, from 1, and returns when the number is on the disk.
-    pub(super) fn start_anew(&self) -> Result<u64, StoreError> {
-        let before = match self.records.get(record::START_KEY).map_err(|error| self.unreadable(&error))? {
-            Some(value) => record::decode_value::<Start>(&value)
-                .map_err(|error| self.unreadable_record(record::START_KEY, &error))?,
-            None => Start::default(),
+    /// The number of the last start; zero before the first.
+    pub(super) fn last_start(&self) -> Result<u64, StoreError> {
+        let Some(value) = self.records.get(record::START_KEY).map_err(|error| self.unreadable(&error))?
+        else {
+            return Ok(0);
         };
-        let now = Start { number: before.number + 1 };
+        let start: Start = record::decode_value(&value)
+            .map_err(|error| self.unreadable_record(record::START_KEY, &error))?;
+        Ok(start.number)
+    }
+
+    /// Keeps the number of this start, and returns when it is on the disk.
+    pub(super) fn write_start(&self, number: u64) -> fjall::Result<()> {
         let mut value = Vec::new();
-        record::encode_value(&now, &mut value);
+        record::encode_value(&Start { number }, &mut value);
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         batch.insert(&self.records, record::START_KEY, value);
-        batch.commit().map_err(|error| StoreError::Failed(error.to_string()))?;
-        Ok(now.number)
+        batch.commit()
     }
 
     /// Hands over every record, kind by kind, and says how many.

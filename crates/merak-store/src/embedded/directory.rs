@@ -90,17 +90,16 @@ fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
     if is_there(FORMAT_FILE)? || is_there(UNFINISHED_FILE)? {
         return Ok(());
     }
+    if is_there(STORE_DIR)? {
+        // A database without its format is worth more than a new start.
+        return Err(OpenError::Damaged { path: path.join(FORMAT_FILE), why: "it is missing".to_owned() });
+    }
     let entries = fs::read_dir(path).map_err(|error| OpenError::io(path, error))?;
     for entry in entries {
         let name = entry.map_err(|error| OpenError::io(path, error))?.file_name();
         if name != LOCK_FILE && name != NOT_FOREIGN {
             let found = name.to_string_lossy().into_owned();
-            // A database without its format is worth more than a new start.
-            return Err(if found == STORE_DIR {
-                OpenError::Damaged { path: path.join(FORMAT_FILE), why: "it is missing".to_owned() }
-            } else {
-                OpenError::Foreign { dir: path.to_owned(), found }
-            });
+            return Err(OpenError::Foreign { dir: path.to_owned(), found });
         }
     }
     Ok(())

@@ -105,29 +105,23 @@ pub(super) enum CommitFailure {
 }
 
 impl CommitFailure {
-    /// For the caller. `store` tells a full disk from other failures of the database's own threads, which do not
-    /// say what happened to them.
-    pub(super) fn into_store_error_in(self, store: &Path) -> StoreError {
+    /// For the caller. Threads of the database that failed do not say why: the room left for `store` tells a full
+    /// disk from other causes.
+    pub(super) fn into_store_error(self, store: &Path) -> StoreError {
         match self {
             CommitFailure::Database(fjall::Error::Poisoned) if is_short_of_room(store) => full(store),
             CommitFailure::Database(error) => match io_error(error) {
                 Ok(source) if is_full(&source) => full(store),
-                Ok(source) => StoreError::Failed(source.to_string()),
-                Err(error) => StoreError::Failed(error.to_string()),
+                Ok(source) => StoreError::Failed(format!("{}: {source}", store.display())),
+                Err(error) => StoreError::Failed(format!("{}: {error}", store.display())),
             },
-            other => other.into_store_error(),
-        }
-    }
-
-    pub(super) fn into_store_error(self) -> StoreError {
-        match self {
-            CommitFailure::Database(error) => StoreError::Failed(error.to_string()),
             CommitFailure::Open(OpenError::Full { path }) => full(&path),
             CommitFailure::Open(error @ OpenError::Unusable { .. }) => StoreError::Failed(error.to_string()),
             CommitFailure::Open(error) => StoreError::Unreadable(error.to_string()),
-            CommitFailure::Unsettled(error) => {
-                StoreError::Failed(format!("the last write failed and could not be taken back: {error}"))
-            }
+            CommitFailure::Unsettled(error) => StoreError::Failed(format!(
+                "{}: a write failed and could not be taken back yet: {error}",
+                store.display()
+            )),
         }
     }
 }

@@ -91,13 +91,15 @@ impl Store for Embedded {
 impl Kept {
     fn load(&self, mut sink: Box<dyn FnMut(Change) + Send>) -> Result<Loaded, StoreError> {
         let mut state = self.database.lock();
-        let database = self.opened(&mut state).map_err(CommitFailure::into_store_error)?;
-        let outcome = database.start_anew().and_then(|start| {
-            let records = database.read_all(&mut sink)?;
-            Ok(Loaded { start, records })
-        });
+        let database = self.opened(&mut state).map_err(|failure| self.explain(failure))?;
+        let loaded = database
+            .last_start()
+            .and_then(|last| Ok(Loaded { start: last + 1, records: database.read_all(&mut sink)? }));
         *state = State::Open(database);
-        outcome
+        let loaded = loaded?;
+        self.write(&mut state, |database| database.write_start(loaded.start))
+            .map_err(|failure| self.explain(failure))?;
+        Ok(loaded)
     }
 
     fn commit(&self, batch: &[Change]) -> Result<(), StoreError> {
@@ -105,24 +107,35 @@ impl Kept {
             return Ok(());
         }
         let mut state = self.database.lock();
-        let outcome = match self.commit_once(&mut state, batch) {
-            // Something failed in the background, after the last commit and before anything of this batch was
-            // written. Open the database anew and see whether the cause is gone.
-            Err(CommitFailure::Database(fjall::Error::Poisoned)) => self.commit_once(&mut state, batch),
-            outcome => outcome,
-        };
-        outcome.map_err(|failure| {
-            let error = failure.into_store_error_in(&self.dir.store());
+        self.write(&mut state, |database| database.write(batch)).map_err(|failure| {
+            let error = self.explain(failure);
             tracing::warn!(error = %error, changes = batch.len(), "nothing of a batch was kept");
             error
         })
     }
 
-    fn commit_once(&self, state: &mut State, batch: &[Change]) -> Result<(), CommitFailure> {
+    fn write(
+        &self,
+        state: &mut State,
+        write: impl Fn(&Database) -> fjall::Result<()>,
+    ) -> Result<(), CommitFailure> {
+        match self.write_once(state, &write) {
+            // Something failed in the background, after the last write and before anything of this one was
+            // written. Open the database anew and see whether the cause is gone.
+            Err(CommitFailure::Database(fjall::Error::Poisoned)) => self.write_once(state, &write),
+            outcome => outcome,
+        }
+    }
+
+    fn write_once(
+        &self,
+        state: &mut State,
+        write: impl Fn(&Database) -> fjall::Result<()>,
+    ) -> Result<(), CommitFailure> {
         let database = self.opened(state)?;
         let unacknowledged = database.next_sequence_number();
         *state = State::Failed { unacknowledged };
-        match database.write(batch) {
+        match write(&database) {
             Ok(()) => {
                 *state = State::Open(database);
                 Ok(())
@@ -134,6 +147,10 @@ impl Kept {
                 Err(CommitFailure::Database(error))
             }
         }
+    }
+
+    fn explain(&self, failure: CommitFailure) -> StoreError {
+        failure.into_store_error(&self.dir.store())
     }
 
     /// Takes the database out of `state`, opened again if a write failed before.

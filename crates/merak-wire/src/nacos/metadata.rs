@@ -22,6 +22,10 @@ pub fn decode(text: &str) -> Result<Pairs<'_>, NotMetadata> {
     if text.starts_with('{') {
         return serde_json::from_str(text).map_err(|_| NotMetadata);
     }
+    if text.starts_with(['[', '"']) {
+        // JSON, but no object; what looks like pairs in it is none.
+        return Err(NotMetadata);
+    }
     let pair = |pair| -> Result<_, NotMetadata> {
         let (key, value) = str::split_once(pair, '=').ok_or(NotMetadata)?;
         if key.is_empty() { Err(NotMetadata) } else { Ok((Cow::Borrowed(key), Cow::Borrowed(value))) }
@@ -67,7 +71,7 @@ mod tests {
 
     #[test]
     fn both_forms_and_neither() {
-        let cases: [(&str, &str, Result<&[(&str, &str)], NotMetadata>); 19] = [
+        let cases: [(&str, &str, Result<&[(&str, &str)], NotMetadata>); 21] = [
             ("nothing", "", Ok(&[])),
             ("white space", "  ", Ok(&[])),
             ("no pairs in JSON", "{}", Ok(&[])),
@@ -89,6 +93,8 @@ mod tests {
             ("a hole", "a=1,,b=2", Err(NotMetadata)),
             ("broken JSON", r#"{"a":"#, Err(NotMetadata)),
             ("nested", r#"{"a":{"b":1}}"#, Err(NotMetadata)),
+            ("a list", r#"["a=b"]"#, Err(NotMetadata)),
+            ("a JSON text", r#""a=b""#, Err(NotMetadata)),
             ("a list inside", r#"{"a":[1]}"#, Err(NotMetadata)),
             ("something after it", r#"{"a":"1"} x"#, Err(NotMetadata)),
         ];

@@ -69,8 +69,13 @@ pub(super) fn optional_address(params: &Params) -> Result<Option<AddressRef<'_>>
 
 /// The cluster of an instance.
 pub(super) fn cluster(params: &Params) -> Result<&str, Failure> {
-    let name = params.get("clusterName").or_else(|| params.get("cluster")).unwrap_or(DEFAULT_CLUSTER);
-    legal("clusterName", rules::cluster(name))?;
+    Ok(named_cluster(params)?.unwrap_or(DEFAULT_CLUSTER))
+}
+
+/// The cluster a client means, if it names one.
+pub(super) fn named_cluster(params: &Params) -> Result<Option<&str>, Failure> {
+    let name = params.get("clusterName").or_else(|| params.get("cluster"));
+    legal("clusterName", rules::cluster(name.unwrap_or_default()))?;
     Ok(name)
 }
 

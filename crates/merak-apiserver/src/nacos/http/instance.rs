@@ -23,7 +23,7 @@ pub(super) async fn register(nacos: &NacosHttp, params: &Params) -> Reply {
 pub(super) async fn update(nacos: &NacosHttp, params: &Params) -> Reply {
     let service = convert::service(params)?;
     let said = convert::registration(params, &nacos.switches)?;
-    let Some(found) = find(nacos, service, convert::address(params)?, said.cluster.as_str()) else {
+    let Some(found) = find(nacos, service, convert::address(params)?, convert::named_cluster(params)?) else {
         return if nacos.naming.view(service).is_some() { ok() } else { Err(Failure::NoSuchService) };
     };
     let change =
@@ -35,7 +35,7 @@ pub(super) async fn update(nacos: &NacosHttp, params: &Params) -> Reply {
 pub(super) async fn patch(nacos: &NacosHttp, params: &Params) -> Reply {
     let service = convert::service(params)?;
     let change = convert::change(params)?;
-    let found = find(nacos, service, convert::address(params)?, convert::cluster(params)?)
+    let found = find(nacos, service, convert::address(params)?, convert::named_cluster(params)?)
         .ok_or(Failure::NoSuchInstance)?;
     if change == OperatorChange::default() {
         return ok();
@@ -59,19 +59,20 @@ pub(super) async fn deregister(nacos: &NacosHttp, params: &Params) -> Reply {
 /// GET: one instance, disabled ones too.
 pub(super) async fn get(nacos: &NacosHttp, params: &Params) -> Reply {
     let service = convert::service(params)?;
-    let found = find(nacos, service, convert::address(params)?, convert::cluster(params)?);
+    let found = find(nacos, service, convert::address(params)?, convert::named_cluster(params)?);
     json(encode::detail(service, &*found.ok_or(Failure::NoSuchInstance)?))
 }
 
-/// The instance listening on an address, if it is in that cluster.
+/// The instance listening on an address, if it is in the cluster the client names. A client that names none means
+/// whatever is there: nacos-sdk-python registers in a cluster called `None` and does not say so again.
 fn find(
     nacos: &NacosHttp,
     service: ServiceRef<'_>,
     address: AddressRef<'_>,
-    cluster: &str,
+    cluster: Option<&str>,
 ) -> Option<Arc<Instance>> {
     let found = nacos.naming.by_address(service, &address.to_address())?;
-    (found.cluster.as_str() == cluster).then_some(found)
+    cluster.is_none_or(|cluster| found.cluster.as_str() == cluster).then_some(found)
 }
 
 async fn operate(
