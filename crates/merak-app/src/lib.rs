@@ -12,6 +12,8 @@ pub mod metrics;
 pub mod naming;
 pub mod ports;
 pub mod registry;
+#[cfg(test)]
+mod road_tests;
 pub mod start;
 pub mod task;
 #[cfg(any(test, feature = "testing"))]

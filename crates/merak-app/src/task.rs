@@ -164,7 +164,8 @@ mod tests {
         assert!(supervisor.failed().await.to_string().contains("no luck"));
         supervisor.spawn(TaskKind::Committer, |_| async { Ok::<(), Infallible>(()) });
         assert!(supervisor.failed().await.to_string().contains("returned"));
-        supervisor.spawn(TaskKind::LeaseSweeper, |_| async { panic!("out of luck") as Result<(), Infallible> });
+        supervisor
+            .spawn(TaskKind::LeaseSweeper, |_| async { panic!("out of luck") as Result<(), Infallible> });
         assert!(supervisor.failed().await.to_string().contains("panic"));
     }
 }

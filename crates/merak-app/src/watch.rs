@@ -28,8 +28,7 @@ impl Hub {
     /// Watches a service, which need not be there yet.
     pub fn subscribe(self: &Arc<Hub>, service: &Arc<ServiceKey>) -> Subscription {
         let mut topics = self.topics.lock();
-        let sender =
-            topics.entry(Arc::clone(service)).or_insert_with(|| watch::Sender::new(Revision::ZERO));
+        let sender = topics.entry(Arc::clone(service)).or_insert_with(|| watch::Sender::new(Revision::ZERO));
         let receiver = sender.subscribe();
         self.watched.store(topics.len(), Ordering::Release);
         Subscription { hub: Arc::clone(self), service: Arc::clone(service), receiver: Some(receiver) }

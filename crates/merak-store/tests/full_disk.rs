@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-const DISK_BYTES: u64 = 48 * 1024 * 1024;
+/// Less than a journal and the files made of it: the database's own threads run out of room, too.
+const DISK_BYTES: u64 = 32 * 1024 * 1024;
 const BATCH_ROWS: u16 = 500;
 
 /// A mounted file system of [`DISK_BYTES`].
@@ -78,7 +79,9 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg("--lazy").arg(self.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.path().display());
+        if !unmounted.is_ok_and(|status| status.success()) {
+            eprintln!("{} stays mounted", self.path().display());
+        }
     }
 }
 
@@ -142,7 +145,7 @@ async fn a_disk_full_of_data_opens_and_goes_on_when_it_has_grown() {
     let mut acknowledged = Vec::new();
     let mut next = 0;
     // A refusal gives back what the batch had taken, and merging files gives back more: it fills up again.
-    for _ in 0..5 {
+    for _ in 0..3 {
         let (refused, error) = commit_until_refused(&store, next).await;
         assert!(matches!(error, StoreError::Full(_)), "{error:?}");
         acknowledged.extend(next..refused);

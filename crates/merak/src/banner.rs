@@ -27,9 +27,11 @@ impl fmt::Display for Banner<'_> {
         writeln!(f, "  Nacos HTTP      {}", addresses.nacos_http)?;
         writeln!(f, "  Polaris gRPC    {}", addresses.polaris_grpc)?;
         writeln!(f, "  operations      {}", addresses.ops)?;
-        let reserved: Vec<String> =
-            config.listen.reserved.iter().map(|(name, port)| format!("{name} {port}")).collect();
-        writeln!(f, "  not opened yet  {}", reserved.join(", "))?;
+        let reserved = config.listen.reserved.iter().filter(|(_, port)| *port != 0);
+        let reserved: Vec<String> = reserved.map(|(name, port)| format!("{name} {port}")).collect();
+        if !reserved.is_empty() {
+            writeln!(f, "  not opened yet  {}", reserved.join(", "))?;
+        }
         let mode = match config.client_api {
             Mode::Open => "open: applications may call without logging in",
             Mode::Observe => "observe: applications may call, and who did not log in is logged",

@@ -166,14 +166,16 @@ impl Core {
     }
 
     fn open_polaris(&self, supervisor: &Supervisor, limits: &Limits, socket: TcpListener, naming: Naming) {
-        let polaris = PolarisGrpc::new(PolarisParts {
-            naming,
-            access: self.access.clone(),
-            metrics: self.metrics.clone(),
-            clock: self.clock.clone(),
-        });
-        let (limits, clock, metrics) = (bounds(limits), self.clock.clone(), self.metrics.clone());
+        let (access, clock, metrics) = (self.access.clone(), self.clock.clone(), self.metrics.clone());
+        let limits = bounds(limits);
         supervisor.spawn(TaskKind::Listener, |stop| {
+            let polaris = PolarisGrpc::new(PolarisParts {
+                naming,
+                access,
+                metrics: metrics.clone(),
+                clock: clock.clone(),
+                stop: stop.clone(),
+            });
             let answer = move |request, peer| {
                 let polaris = polaris.clone();
                 async move { polaris.answer(request, peer).await }

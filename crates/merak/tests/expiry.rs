@@ -270,7 +270,7 @@ fn sigterm_drains() -> Result<()> {
     answer.read_line(&mut line)?;
     assert_eq!(line.trim_end(), "HTTP/1.1 100 Continue", "under way");
 
-    // And a stream that its client would keep open for ever.
+    // And a stream that its client would keep open for ever, as SDKs do.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let mut open = runtime.block_on(async {
         let client = PolarisClient::connect(server.addresses().polaris_grpc).await?;
@@ -294,6 +294,7 @@ fn sigterm_drains() -> Result<()> {
         }
     })?;
     assert_eq!(status.code(), Some(0), "exit code");
+    assert!(runtime.block_on(open.next())?.is_none(), "the stream was ended in good order");
     assert!(!announced.exists(), "not announced any more");
 
     server.restart()?;

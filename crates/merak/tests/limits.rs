@@ -103,7 +103,7 @@ const NACOS_CLIENT_ROUTES: &[Route] = &[
 
 /// What operators call: it changes the server itself.
 const NACOS_SERVER_ROUTES: &[Route] = &[
-    ("PUT", SWITCHES, &[("entry", "defaultPushCacheMillis"), ("value", "11000"), ("debug", "true")]),
+    ("PUT", SWITCHES, &[("entry", "pushCacheMillis"), ("value", "11000")]),
     ("PUT", USERS, &[("username", "admin"), ("newPassword", "a-new-password")]),
 ];
 

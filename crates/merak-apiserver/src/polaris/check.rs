@@ -98,7 +98,9 @@ pub(super) fn named(instance: &Instance) -> Result<Named<'_>, Code> {
 
 fn lengths(instance: &Instance) -> Result<(), Code> {
     let location = instance.location.as_ref();
-    let part = |of: fn(&merak_wire::polaris::v1::Location) -> &Option<String>| location.and_then(|l| of(l).as_deref());
+    let part = |of: fn(&merak_wire::polaris::v1::Location) -> &Option<String>| {
+        location.and_then(|l| of(l).as_deref())
+    };
     let texts = [
         (instance.service.as_deref(), rules::SERVICE_MAX, codes::INVALID_SERVICE_NAME),
         (instance.namespace.as_deref(), rules::NAMESPACE_MAX, codes::INVALID_NAMESPACE_NAME),
@@ -197,11 +199,7 @@ mod tests {
                 Some(400_103),
             ),
             ("empty metadata key", |i| drop(i.metadata.insert(String::new(), "v".into())), None),
-            (
-                "metadata key of 129",
-                |i| drop(i.metadata.insert("x".repeat(129), "v".into())),
-                Some(400_150),
-            ),
+            ("metadata key of 129", |i| drop(i.metadata.insert("x".repeat(129), "v".into())), Some(400_150)),
             (
                 "metadata value of 4097",
                 |i| drop(i.metadata.insert("k".into(), "x".repeat(4097))),
@@ -228,12 +226,7 @@ mod tests {
             ("address", |_| {}, None, None),
             ("nothing", |i| *i = Instance::default(), Some(400_120), Some(400_120)),
             ("empty id", |i| i.id = Some(String::new()), Some(400_130), Some(400_130)),
-            (
-                "id alone",
-                |i| *i = Instance { id: Some("a".into()), ..Instance::default() },
-                None,
-                None,
-            ),
+            ("id alone", |i| *i = Instance { id: Some("a".into()), ..Instance::default() }, None, None),
             ("id with a name that is wrong", |i| (i.id, i.service) = (Some("a".into()), None), None, None),
             ("no port", |i| i.port = None, Some(400_132), Some(400_132)),
             ("port 65536", |i| i.port = Some(65_536), None, Some(400_132)),

@@ -12,8 +12,8 @@ use merak_domain::naming::instance::ClusterName;
 use merak_domain::naming::key::GivenKey;
 use merak_domain::naming::rules::nacos;
 use merak_domain::naming::{
-    AddressRef, Details, Instance, InstanceId, InstanceKey, Kind, Location, Metadata, Registration, ServiceRef,
-    Weight,
+    AddressRef, Details, Instance, InstanceId, InstanceKey, Kind, Location, Metadata, Registration,
+    ServiceRef, Weight,
 };
 use merak_wire::polaris::v1;
 use merak_wire::polaris::v1::health_check::HealthCheckType;
@@ -63,7 +63,8 @@ pub(super) fn registration(
 pub(super) fn instance(service: ServiceRef<'_>, name: &str, instance: &Instance) -> v1::Instance {
     let address = instance.key.address();
     let details = instance.details.as_deref();
-    let text = |of: fn(&Details) -> &Option<Box<str>>| details.and_then(|d| of(d).as_deref()).map(str::to_owned);
+    let text =
+        |of: fn(&Details) -> &Option<Box<str>>| details.and_then(|d| of(d).as_deref()).map(str::to_owned);
     let ttl = instance.ttl_secs();
     v1::Instance {
         id: Some(instance.key.id(service, &mapping::service_to_polaris(service)).to_string()),
@@ -250,7 +251,8 @@ mod tests {
 
     #[test]
     fn heartbeat_checks() {
-        let check = |ttl| Some(v1::HealthCheck { r#type: 1, heartbeat: Some(v1::HeartbeatHealthCheck { ttl }) });
+        let check =
+            |ttl| Some(v1::HealthCheck { r#type: 1, heartbeat: Some(v1::HeartbeatHealthCheck { ttl }) });
         let bare = Some(v1::HealthCheck { r#type: 1, heartbeat: None });
         for (name, enable, health_check, expected) in [
             ("nothing said", None, None, None),
@@ -259,7 +261,12 @@ mod tests {
             ("switched off", Some(false), check(Some(3)), None),
             ("said", Some(true), check(Some(3)), Some(3)),
             ("not switched on or off", None, check(Some(3)), Some(3)),
-            ("unknown type", None, Some(v1::HealthCheck { r#type: 0, ..check(Some(3)).expect("is") }), Some(3)),
+            (
+                "unknown type",
+                None,
+                Some(v1::HealthCheck { r#type: 0, ..check(Some(3)).expect("is") }),
+                Some(3),
+            ),
             ("no ttl", None, check(None), Some(5)),
             ("0", None, check(Some(0)), Some(5)),
             ("1", None, check(Some(1)), Some(1)),
@@ -272,7 +279,11 @@ mod tests {
             let found = registration.details.as_ref().and_then(|details| details.ttl_secs);
             assert_eq!(found, expected, "{name}");
             let shown = shown(&said);
-            assert_eq!(shown.enable_health_check, expected.map(|_| true), "{name}: shown only where there is one");
+            assert_eq!(
+                shown.enable_health_check,
+                expected.map(|_| true),
+                "{name}: shown only where there is one"
+            );
             assert_eq!(shown.health_check.is_some(), expected.is_some(), "{name}");
         }
     }
@@ -338,7 +349,9 @@ mod tests {
     /// The cluster key comes back whatever its value.
     #[test]
     fn clusters() {
-        for (value, cluster) in [("blue", "blue"), ("DEFAULT", "DEFAULT"), ("", "DEFAULT"), ("a b", "DEFAULT")] {
+        for (value, cluster) in
+            [("blue", "blue"), ("DEFAULT", "DEFAULT"), ("", "DEFAULT"), ("a b", "DEFAULT")]
+        {
             let mut said = base();
             said.metadata.insert(POLARIS_CLUSTER_KEY.to_owned(), value.to_owned());
             assert_eq!(registered(&said).0.cluster.as_str(), cluster, "{value:?}");

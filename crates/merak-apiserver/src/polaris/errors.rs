@@ -59,10 +59,8 @@ mod tests {
             assert_eq!(found, expected, "{error}");
             let row = codes::find(found);
             assert!(row.is_some(), "{error}: {found} is a code of the contract");
-            let is_ours = matches!(
-                error.kind(),
-                ErrorKind::Internal | ErrorKind::Unavailable | ErrorKind::TooMany
-            );
+            let is_ours =
+                matches!(error.kind(), ErrorKind::Internal | ErrorKind::Unavailable | ErrorKind::TooMany);
             assert_eq!(found / 1000 == 500, is_ours, "{error}: 5xx exactly when it is our fault");
         }
     }

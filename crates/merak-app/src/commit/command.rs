@@ -5,8 +5,8 @@
 use crate::registry::{Cause, Registry};
 use merak_domain::access::User;
 use merak_domain::naming::{
-    At, Change, InstanceKey, Kind, Metadata, OperatorChange, Refusal, Registration, Removal, Selector, ServiceKey,
-    ServiceSpec,
+    At, Change, InstanceKey, Kind, Metadata, OperatorChange, Refusal, Registration, Removal, Selector,
+    ServiceKey, ServiceSpec,
 };
 use std::sync::Arc;
 
@@ -157,8 +157,13 @@ impl Command {
             Command::UpdateService { service, protect_threshold, metadata, selector } => {
                 let name = ServiceKey::as_ref(service);
                 let (changes, at) = registry.decide(name, |shard, at| {
-                    let changes =
-                        shard.update_service(name, *protect_threshold, metadata.clone(), selector.clone(), at);
+                    let changes = shard.update_service(
+                        name,
+                        *protect_threshold,
+                        metadata.clone(),
+                        selector.clone(),
+                        at,
+                    );
                     (changes, at)
                 });
                 let mut changes = changes?;

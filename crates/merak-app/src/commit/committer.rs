@@ -123,7 +123,16 @@ pub fn channel(
 ) -> (CommitHandle, Committer) {
     let (sender, receiver) = mpsc::channel(settings.queue_max);
     let handle = CommitHandle { queue: sender, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
-    let committer = Committer { settings, registry, accounts, store, clock, metrics, queue: receiver, waiting: Vec::new() };
+    let committer = Committer {
+        settings,
+        registry,
+        accounts,
+        store,
+        clock,
+        metrics,
+        queue: receiver,
+        waiting: Vec::new(),
+    };
     (handle, committer)
 }
 
@@ -204,7 +213,11 @@ impl Committer {
         };
         if let Err(error) = &outcome {
             self.metrics.commit_failures.inc();
-            tracing::error!(error = error as &dyn std::error::Error, commands = decided.len(), "a batch could not be committed");
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                commands = decided.len(),
+                "a batch could not be committed"
+            );
         }
         for job in decided {
             let answer = match &outcome {
@@ -227,10 +240,7 @@ impl Committer {
     }
 
     /// Decides the jobs that wait, as many as can share a batch; the others wait on.
-    #[expect(clippy::type_complexity, reason = "the three lists of one batch, taken apart at once")]
-    fn decide_waiting(
-        &mut self,
-    ) -> (Vec<Decided>, Vec<Change>, Vec<Arc<merak_domain::naming::ServiceKey>>) {
+    fn decide_waiting(&mut self) -> (Vec<Decided>, Vec<Change>, Vec<Arc<merak_domain::naming::ServiceKey>>) {
         let jobs = std::mem::take(&mut self.waiting);
         let mut footprints = Footprints::default();
         let mut made = Made::default();

@@ -36,7 +36,8 @@ impl Footprints {
             Command::CreateService { service, .. }
             | Command::UpdateService { service, .. }
             | Command::DeleteService { service } => {
-                let free = !self.entered.contains(service) && !self.namespaces_held.contains(service.namespace());
+                let free =
+                    !self.entered.contains(service) && !self.namespaces_held.contains(service.namespace());
                 self.namespaces_entered.get_or_insert_with(service.namespace(), |name| name.into());
                 self.held.insert(Arc::clone(service)) && free
             }
@@ -134,7 +135,11 @@ mod tests {
                 vec![register("a", 1), delete("a"), register("a", 2)],
                 vec![true, false, false],
             ),
-            ("a namespace in use", vec![register("a", 1), delete_namespace(), register("b", 2)], vec![true, false, false]),
+            (
+                "a namespace in use",
+                vec![register("a", 1), delete_namespace(), register("b", 2)],
+                vec![true, false, false],
+            ),
         ];
         for (name, commands, expected) in cases {
             let mut footprints = Footprints::default();

@@ -57,12 +57,7 @@ impl Memo {
     ///
     /// `encode` must depend on the owner of the memo, `codec` and `variant` alone. Two callers may encode at
     /// the same time; the answers are equal.
-    pub fn get_or_encode(
-        &self,
-        codec: &'static str,
-        variant: &str,
-        encode: impl FnOnce() -> Bytes,
-    ) -> Bytes {
+    pub fn get_or_encode(&self, codec: &'static str, variant: &str, encode: impl FnOnce() -> Bytes) -> Bytes {
         let is_it = |entry: &&(&'static str, Box<str>, Bytes)| entry.0 == codec && *entry.1 == *variant;
         if let Some((_, _, answer)) = self.entries.read().iter().find(is_it) {
             return answer.clone();

@@ -11,8 +11,8 @@ use crate::registry::{Cause, Outcome, Registry};
 use merak_domain::access::User;
 use merak_domain::lease::{Renewed, Unknown};
 use merak_domain::naming::{
-    Address, At, Change, Instance, InstanceId, InstanceKey, InstanceRef, Kind, Metadata, Namespace, OperatorChange,
-    Refusal, Registration, Removal, Selector, ServiceKey, ServiceRef, ServiceSpec,
+    Address, At, Change, Instance, InstanceId, InstanceKey, InstanceRef, Kind, Metadata, Namespace,
+    OperatorChange, Refusal, Registration, Removal, Selector, ServiceKey, ServiceRef, ServiceSpec,
 };
 use std::sync::Arc;
 
@@ -140,9 +140,9 @@ impl Naming {
 
     /// The instance listening on an address, also one that is known by an id of its client's choice.
     pub fn by_address(&self, service: ServiceRef<'_>, address: &Address) -> Option<Arc<Instance>> {
-        self.registry.instance(service, InstanceRef::Address(address.as_ref())).or_else(|| {
-            self.view(service)?.instances.iter().find(|i| i.key.address() == address).cloned()
-        })
+        self.registry
+            .instance(service, InstanceRef::Address(address.as_ref()))
+            .or_else(|| self.view(service)?.instances.iter().find(|i| i.key.address() == address).cloned())
     }
 
     /// Milliseconds since the last beat of an instance; `None` for one without lease.
@@ -153,7 +153,11 @@ impl Naming {
     // --- services --------------------------------------------------------------------------------------------
 
     /// Makes a service by hand.
-    pub async fn create_service(&self, service: ServiceRef<'_>, spec: ServiceSpec) -> Result<(), NamingError> {
+    pub async fn create_service(
+        &self,
+        service: ServiceRef<'_>,
+        spec: ServiceSpec,
+    ) -> Result<(), NamingError> {
         let service = Arc::new(service.to_key());
         let create_namespace = self.settings.auto_create_namespace;
         self.commits.commit(Command::CreateService { service, spec, create_namespace }).await.map(drop)
@@ -239,4 +243,3 @@ impl Naming {
         Ok(())
     }
 }
-

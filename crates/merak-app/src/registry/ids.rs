@@ -38,7 +38,6 @@ impl Ids {
     }
 
     fn stripe(&self, id: &InstanceId) -> &Stripe {
-        #[expect(clippy::cast_possible_truncation, reason = "taken modulo STRIPES anyway")]
         let index = (self.hasher.hash_one(id) >> 40) as usize % STRIPES;
         &self.stripes[index]
     }

@@ -235,8 +235,7 @@ impl Registry {
     pub fn renew(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Result<Renewed, Unknown> {
         let hash = instance_hash(&self.hasher, service, instance);
         let cell = self.cell(service);
-        let renewed =
-            cell.leases.lock().renew(hash, |key| key.is(service, instance), self.clock.now())?;
+        let renewed = cell.leases.lock().renew(hash, |key| key.is(service, instance), self.clock.now())?;
         if renewed.recovered {
             self.settle_health(cell, service, instance);
         }
@@ -430,7 +429,6 @@ impl Registry {
     fn cell(&self, service: ServiceRef<'_>) -> &ShardCell {
         let hash = self.hasher.hash_one(service);
         // The low bits choose buckets inside a shard's tables; the shard is chosen by others.
-        #[expect(clippy::cast_possible_truncation, reason = "taken modulo SHARDS anyway")]
         let index = (hash >> 40) as usize % SHARDS;
         &self.shards[index]
     }

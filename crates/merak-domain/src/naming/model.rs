@@ -151,7 +151,7 @@ fn plain(model: &mut Model, step: &Step) -> Result<(), Refusal> {
             let mut now = PlainInstance {
                 kind,
                 healthy: true,
-                enabled: enabled.or(before.map(|b| b.enabled)).unwrap_or(true),
+                enabled: enabled.or_else(|| before.map(|b| b.enabled)).unwrap_or(true),
                 weight,
                 metadata: said.clone(),
                 said,

@@ -303,8 +303,8 @@ impl<D: Derived> Shard<D> {
             standing.map_or_else(|| before.metadata.clone(), |standing| standing.registered.clone());
         let wanted = Override {
             key: before.key.clone(),
-            weight: change.weight.or(standing.and_then(|o| o.weight)),
-            enabled: change.enabled.or(standing.and_then(|o| o.enabled)),
+            weight: change.weight.or_else(|| standing.and_then(|o| o.weight)),
+            enabled: change.enabled.or_else(|| standing.and_then(|o| o.enabled)),
             metadata: change.metadata.or_else(|| standing.and_then(|o| o.metadata.clone())),
             registered,
         };
@@ -558,7 +558,7 @@ fn merge(
 ) -> (Instance, Option<Override>) {
     let said_enabled = registration.enabled;
     let mut instance = Instance {
-        enabled: said_enabled.or(before.map(|before| before.enabled)).unwrap_or(true),
+        enabled: said_enabled.or_else(|| before.map(|before| before.enabled)).unwrap_or(true),
         key: registration.key,
         metadata: registration.metadata,
         cluster: registration.cluster,

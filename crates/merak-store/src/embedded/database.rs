@@ -24,7 +24,7 @@ pub(super) const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
 const JOURNALS_BYTES: u64 = 128 * 1024 * 1024;
 /// Records are read once, at the start, one after another: a cache would only be filled, never used.
 const CACHE_BYTES: u64 = 1024 * 1024;
-/// One writes memtables to files while the other merges files.
+/// Writes memtables to files and merges those. Of two, one would spin while the other merges.
 const WORKER_THREADS: usize = 1;
 /// Files kept open, of about 64 MiB each.
 const FILES_OPEN_MAX: usize = 128;

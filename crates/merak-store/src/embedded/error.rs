@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// [`super::database::MEMTABLE_BYTES`].
 const ROOM_NEEDED_BYTES: u64 = 2 * super::database::MEMTABLE_BYTES;
 
-/// Why a data directory was not opened. Nothing in it was changed.
+/// Why a data directory was not opened. Nothing that is kept in it was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another server runs on it.

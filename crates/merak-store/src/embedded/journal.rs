@@ -46,11 +46,15 @@ pub(super) fn check(store: &Path) -> Result<(), OpenError> {
     if !is_there(&keyspaces)? {
         return damaged(&keyspaces, "it is missing");
     }
+    // The database's own keyspace and ours, and whatever else there is.
+    let mut parts = vec![keyspaces.join("0"), keyspaces.join("1")];
     for entry in fs::read_dir(&keyspaces).map_err(failed)? {
-        let keyspace = entry.map_err(failed)?.path();
-        // Without this file the keyspace would be taken for one that was never finished, and removed.
-        let current = keyspace.join("current");
-        if keyspace.is_dir() && !is_there(&current)? {
+        parts.push(entry.map_err(failed)?.path());
+    }
+    for part in parts.iter().filter(|part| !part.is_file()) {
+        // Without this file a keyspace would be taken for one that was never finished, and removed.
+        let current = part.join("current");
+        if !is_there(&current)? {
             return damaged(&current, "it is missing");
         }
     }
@@ -226,5 +230,81 @@ impl Scan {
         let mut bytes = [0; N];
         self.file.read_exact(&mut bytes)?;
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::database::Database;
+    use super::*;
+    use merak_app::testing::store_suite::samples;
+    use merak_domain::naming::Change;
+
+    fn services(database: &Database) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut sink = |change: Change| match change {
+            Change::PutInstance(service, _) => found.push(service.name().to_owned()),
+            other => panic!("only instances were written: {other:?}"),
+        };
+        database.read_all(&mut sink).expect("it is whole");
+        found
+    }
+
+    fn batch(service: &str) -> [Change; 1] {
+        [samples::instance(service, "127.0.0.1", 80)]
+    }
+
+    /// What a failed write left is taken back, also where it was whole; what was acknowledged before stays.
+    #[test]
+    fn only_unacknowledged_batches_are_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::create(dir.path()).unwrap();
+        database.write(&batch("a")).unwrap();
+        database.write(&batch("b")).unwrap();
+        let unacknowledged = database.next_sequence_number();
+        database.write(&batch("c")).unwrap();
+        database.write(&batch("d")).unwrap();
+        drop(database);
+        wait_until_closed(dir.path()).unwrap();
+
+        cut_off(dir.path(), u64::MAX).unwrap();
+        let database = Database::open(dir.path()).unwrap();
+        assert_eq!(services(&database), ["a", "b", "c", "d"], "all were acknowledged");
+        drop(database);
+        wait_until_closed(dir.path()).unwrap();
+
+        cut_off(dir.path(), unacknowledged).unwrap();
+        let database = Database::open(dir.path()).unwrap();
+        assert_eq!(services(&database), ["a", "b"]);
+        database.write(&batch("e")).unwrap();
+        drop(database);
+        assert_eq!(services(&Database::open(dir.path()).unwrap()), ["a", "b", "e"], "it goes on from there");
+    }
+
+    #[test]
+    fn an_open_journal_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::create(dir.path()).unwrap();
+        assert!(has_open_journal(dir.path()).unwrap());
+        drop(database);
+        wait_until_closed(dir.path()).unwrap();
+        assert!(!has_open_journal(dir.path()).unwrap());
+    }
+
+    /// A trailer is found wherever the buffer ends, and behind holes.
+    #[test]
+    fn trailers_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.jnl");
+        let megabyte = 1024 * 1024;
+        for at in (0..8).map(|offset| BUFFER_BYTES as u64 - offset).chain([0, 100, megabyte]) {
+            let file =
+                File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+            file.write_all_at(b"x", 0).unwrap();
+            file.write_all_at(TRAILER, at).unwrap();
+            file.set_len(64 * megabyte).unwrap();
+            assert_eq!(find_trailer(&file, 0).unwrap(), Some(at + 4), "at {at}");
+            assert_eq!(find_trailer(&file, at + 1).unwrap(), None, "behind {at}");
+        }
     }
 }

@@ -33,20 +33,8 @@ impl Params {
     pub(in crate::nacos) fn parse(query: &[u8], form: &[u8]) -> Result<Params, Failure> {
         let mut text = Vec::with_capacity(query.len() + form.len());
         let mut entries = Vec::with_capacity(PARAMETERS_USUAL);
-        for pair in query.split(|byte| *byte == b'&').chain(form.split(|byte| *byte == b'&')) {
-            if pair.is_empty() {
-                continue;
-            }
-            if entries.len() == PARAMETERS_MAX {
-                return Err(Failure::TooManyParameters(PARAMETERS_MAX));
-            }
-            let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-            let key = text.len();
-            decode(&mut text, &pair[..equals])?;
-            let value = text.len();
-            decode(&mut text, pair.get(equals + 1..).unwrap_or_default())?;
-            entries.push(Entry { key, value, end: text.len() });
-        }
+        read(query, &mut text, &mut entries)?;
+        read(form, &mut text, &mut entries)?;
         let text = String::from_utf8(text).map_err(|_| Failure::Encoding)?;
         // A character cut in two by the end of a text would be whole again in the joined one.
         let is_whole = |at| text.is_char_boundary(at);
@@ -58,9 +46,12 @@ impl Params {
 
     /// A value as it was given, unless it is missing or blank.
     pub(in crate::nacos) fn get(&self, name: &str) -> Option<&str> {
-        let entry = self.entries.iter().find(|entry| self.text[entry.key..entry.value] == *name)?;
+        let is_it = |entry: &&Entry| {
+            entry.value - entry.key == name.len() && self.text[entry.key..entry.value] == *name
+        };
+        let entry = self.entries.iter().find(is_it)?;
         let value = &self.text[entry.value..entry.end];
-        (!value.trim_ascii_start().is_empty() && !value.trim().is_empty()).then_some(value)
+        (!value.trim_start().is_empty()).then_some(value)
     }
 
     /// A value without white space around it, unless it is missing or blank.
@@ -74,22 +65,39 @@ impl Params {
     }
 }
 
-/// Decodes `+` and `%XX` to the end of `into`.
-fn decode(into: &mut Vec<u8>, mut part: &[u8]) -> Result<(), Failure> {
-    while let Some(at) = part.iter().position(|byte| matches!(byte, b'%' | b'+')) {
-        into.extend_from_slice(&part[..at]);
-        if part[at] == b'+' {
-            into.push(b' ');
-            part = &part[at + 1..];
-        } else {
-            let digit = |offset| part.get(at + offset).copied().and_then(hex_digit);
-            let (Some(high), Some(low)) = (digit(1), digit(2)) else { return Err(Failure::Encoding) };
-            into.push(high << 4 | low);
-            part = &part[at + 3..];
+/// Decodes `key=value&…` to the end of `text` in one pass.
+fn read(mut encoded: &[u8], text: &mut Vec<u8>, entries: &mut Vec<Entry>) -> Result<(), Failure> {
+    let (mut key, mut value) = (text.len(), None);
+    loop {
+        let special = encoded.iter().position(|byte| matches!(byte, b'&' | b'=' | b'+' | b'%'));
+        let (plain, rest) = encoded.split_at(special.unwrap_or(encoded.len()));
+        text.extend_from_slice(plain);
+        let mut taken = 1;
+        match rest.first() {
+            Some(b'=') if value.is_none() => value = Some(text.len()),
+            Some(b'=') => text.push(b'='),
+            Some(b'+') => text.push(b' '),
+            Some(b'%') => {
+                let digit = |at| rest.get(at).copied().and_then(hex_digit);
+                let (Some(high), Some(low)) = (digit(1), digit(2)) else { return Err(Failure::Encoding) };
+                text.push(high << 4 | low);
+                taken = 3;
+            }
+            end_of_pair => {
+                if value.is_some() || text.len() > key {
+                    if entries.len() == PARAMETERS_MAX {
+                        return Err(Failure::TooManyParameters(PARAMETERS_MAX));
+                    }
+                    entries.push(Entry { key, value: value.unwrap_or(text.len()), end: text.len() });
+                }
+                if end_of_pair.is_none() {
+                    return Ok(());
+                }
+                (key, value) = (text.len(), None);
+            }
         }
+        encoded = &rest[taken..];
     }
-    into.extend_from_slice(part);
-    Ok(())
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {

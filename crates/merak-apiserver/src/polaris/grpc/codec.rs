@@ -98,7 +98,8 @@ mod tests {
     #[test]
     fn shared_bytes_and_own_part_read_as_one_message() {
         let name = |name: &str| Some(Service { name: Some(name.into()), ..Service::default() });
-        let shared = DiscoverResponse { code: Some(200_000), service: name("a"), ..DiscoverResponse::default() };
+        let shared =
+            DiscoverResponse { code: Some(200_000), service: name("a"), ..DiscoverResponse::default() };
         let own = DiscoverResponse { direction: 1, ..DiscoverResponse::default() };
         let mut bytes = shared.encode_to_vec();
         own.encode(&mut bytes).expect("a vector grows");

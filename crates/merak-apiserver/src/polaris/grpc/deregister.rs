@@ -49,7 +49,11 @@ impl PolarisGrpc {
         }
     }
 
-    async fn deregister_address(&self, named: &Named<'_>, address: AddressRef<'_>) -> Result<bool, NamingError> {
+    async fn deregister_address(
+        &self,
+        named: &Named<'_>,
+        address: AddressRef<'_>,
+    ) -> Result<bool, NamingError> {
         self.naming.deregister(named.service, InstanceRef::Address(address), |_| true).await
     }
 }

@@ -6,12 +6,19 @@
 //! lease here is a part of its instance, and goes with it.
 
 use super::super::check::{self, Target};
-use super::{PolarisGrpc, response};
+use super::call::Requests;
+use super::codec::Answer;
+use super::{PolarisGrpc, gate, response};
+use futures_util::StreamExt as _;
+use merak_app::access::Permission;
 use merak_domain::naming::{InstanceId, InstanceRef, Kind, ServiceKey, ServiceRef};
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{
-    GetHeartbeatsRequest, GetHeartbeatsResponse, HeartbeatRecord, HeartbeatsRequest, Instance, Response,
+    GetHeartbeatsRequest, GetHeartbeatsResponse, HeartbeatRecord, HeartbeatsRequest, HeartbeatsResponse,
+    Instance, Response,
 };
+use std::sync::Arc;
+use tonic::Status;
 
 impl PolarisGrpc {
     /// Answers a heartbeat with the request as it was sent.
@@ -47,7 +54,7 @@ impl PolarisGrpc {
     }
 
     /// Renews the leases of a batch. What is unknown is passed over: the answer has no room for it.
-    pub(super) fn batch_heartbeat(&self, batch: &HeartbeatsRequest) {
+    fn batch_heartbeat(&self, batch: &HeartbeatsRequest) {
         for heartbeat in &batch.heartbeats {
             if let Some((service, key)) = self.naming.by_id(&InstanceId::parse(&heartbeat.instance_id)) {
                 self.beat(ServiceKey::as_ref(&service), key.as_ref());
@@ -72,5 +79,26 @@ impl PolarisGrpc {
         let (service, key) = self.naming.by_id(&InstanceId::parse(id))?;
         let silent_ms = self.naming.silent_ms(ServiceKey::as_ref(&service), key.as_ref())?;
         i64::try_from(self.clock.wall_ms().saturating_sub(silent_ms) / 1000).ok()
+    }
+}
+
+/// A stream of batches that is being answered, one empty message each.
+pub(super) struct Batches {
+    pub(super) server: Arc<PolarisGrpc>,
+    pub(super) permission: Permission,
+    pub(super) token: String,
+    pub(super) requests: Requests<HeartbeatsRequest>,
+}
+
+impl Batches {
+    /// Answers the next batch. The stream ends at its first error: a message that cannot be read stays in front.
+    pub(super) async fn next(mut self) -> Result<Option<(Answer<HeartbeatsResponse>, Batches)>, Status> {
+        let Some(batch) = self.requests.next().await.transpose()? else { return Ok(None) };
+        self.server.metrics.requests.inc();
+        if !self.server.admits(self.permission, &self.token).await {
+            return Err(gate::unauthenticated());
+        }
+        self.server.batch_heartbeat(&batch);
+        Ok(Some((HeartbeatsResponse::default().into(), self)))
     }
 }

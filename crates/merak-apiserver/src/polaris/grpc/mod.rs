@@ -7,6 +7,7 @@
 //! Not here: generated service code (a table of paths does), sockets ([`crate::common::listener`]).
 //! Start reading at [`PolarisGrpc::answer`].
 
+mod call;
 mod client;
 mod codec;
 mod deregister;
@@ -19,33 +20,28 @@ mod register;
 mod tests;
 
 use super::check;
-use codec::{Answer, Messages};
-use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt as _};
+use call::{Answers, Both, Requests, Unary, grpc};
+use codec::Answer;
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use gate::{Ask, Refusable};
+use heartbeat::Batches;
 use merak_app::access::Access;
 use merak_app::metrics::Metrics;
 use merak_app::naming::Naming;
 use merak_app::ports::Clock;
 use merak_wire::polaris::codes;
-use merak_wire::polaris::v1::{
-    DelHeartbeatsRequest, DelHeartbeatsResponse, HeartbeatsRequest, HeartbeatsResponse, Response,
-};
+use merak_wire::polaris::v1::{DelHeartbeatsRequest, DelHeartbeatsResponse, Response};
 use methods::{Kind, Method};
 use prost::Message;
 use std::error::Error;
-use std::future::{Future, Ready, ready};
+use std::future::{Future, ready};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
-use tonic::server::{Grpc, StreamingService, UnaryService};
-use tonic::{Request, Status, Streaming};
-
-/// The longest message that is read. A client that sends more fails its call; upstream's bound is the same.
-const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+use tonic::{Request, Status};
 
 /// What the service is made of.
 pub struct PolarisParts {
@@ -57,6 +53,8 @@ pub struct PolarisParts {
     pub metrics: Arc<Metrics>,
     /// The clock of the leases.
     pub clock: Arc<dyn Clock>,
+    /// Cancelled when the server stops. Streams end then: SDKs keep theirs open for ever.
+    pub stop: CancellationToken,
 }
 
 /// The Polaris naming services over gRPC.
@@ -65,17 +63,22 @@ pub struct PolarisGrpc {
     access: Arc<Access>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+    stop: CancellationToken,
 }
 
 impl PolarisGrpc {
     /// The services over these parts.
     pub fn new(parts: PolarisParts) -> Arc<PolarisGrpc> {
-        let PolarisParts { naming, access, metrics, clock } = parts;
-        Arc::new(PolarisGrpc { naming, access, metrics, clock })
+        let PolarisParts { naming, access, metrics, clock, stop } = parts;
+        Arc::new(PolarisGrpc { naming, access, metrics, clock, stop })
     }
 
     /// Answers one call.
-    pub async fn answer<B>(self: &Arc<Self>, request: http::Request<B>, peer: SocketAddr) -> http::Response<Body>
+    pub async fn answer<B>(
+        self: &Arc<Self>,
+        request: http::Request<B>,
+        peer: SocketAddr,
+    ) -> http::Response<Body>
     where
         B: http_body::Body + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>> + Send,
@@ -85,14 +88,11 @@ impl PolarisGrpc {
             return Status::unimplemented("").into_http();
         };
         match method.kind {
-            Kind::Heartbeat => {
-                self.unary(method, request, |_, said| ready(Ok(self.heartbeat(said)))).await
-            }
+            Kind::Heartbeat => self.unary(method, request, |_, said| ready(Ok(self.heartbeat(said)))).await,
             Kind::Discover => self.discover(method, request).await,
             Kind::Register => {
-                let register = |headers: MetadataMap, said| async move {
-                    Ok(self.register(&headers, said).await)
-                };
+                let register =
+                    |headers: MetadataMap, said| async move { Ok(self.register(&headers, said).await) };
                 self.unary(method, request, register).await
             }
             Kind::Deregister => {
@@ -152,77 +152,29 @@ impl PolarisGrpc {
         B: http_body::Body + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>> + Send,
     {
-        let open = |headers: MetadataMap, batches: Streaming<HeartbeatsRequest>| {
-            let (server, headers) = (Arc::clone(self), Arc::new(headers));
-            let answers = batches.then(move |batch| {
-                let (server, headers) = (Arc::clone(&server), Arc::clone(&headers));
-                async move {
-                    let batch = batch?;
-                    server.metrics.requests.inc();
-                    if !server.admits(method.permission, gate::header_token(&headers)).await {
-                        return Err(gate::unauthenticated());
-                    }
-                    server.batch_heartbeat(&batch);
-                    Ok(Answer::from(HeartbeatsResponse::default()))
-                }
-            });
-            Answers(answers.boxed())
+        let open = |headers: MetadataMap, requests| {
+            let token = gate::header_token(&headers).to_owned();
+            let batches =
+                Batches { server: Arc::clone(self), permission: method.permission, token, requests };
+            Answers(stream::try_unfold(batches, Batches::next).boxed())
         };
-        grpc().streaming(Both(open), request).await
+        self.streaming(open, request).await
     }
-}
 
-/// tonic's side of a call, with our codec and bound.
-fn grpc<Q, A>() -> Grpc<Messages<Q, A>>
-where
-    Q: Message + Default + 'static,
-    A: Message + 'static,
-{
-    Grpc::new(Messages::default()).max_decoding_message_size(MESSAGE_BYTES_MAX)
-}
-
-/// A function as the handler of a unary call.
-struct Unary<F>(F);
-
-impl<Q, A, H, F> UnaryService<Q> for Unary<H>
-where
-    H: FnMut(Request<Q>) -> F,
-    F: Future<Output = Result<tonic::Response<Answer<A>>, Status>>,
-{
-    type Response = Answer<A>;
-    type Future = F;
-
-    fn call(&mut self, request: Request<Q>) -> F {
-        (self.0)(request)
-    }
-}
-
-/// A function as the handler of a stream in both directions.
-struct Both<F>(F);
-
-impl<Q, A, H> StreamingService<Q> for Both<H>
-where
-    H: FnMut(MetadataMap, Streaming<Q>) -> Answers<A>,
-{
-    type Response = Answer<A>;
-    type ResponseStream = Answers<A>;
-    type Future = Ready<Result<tonic::Response<Self::ResponseStream>, Status>>;
-
-    fn call(&mut self, request: Request<Streaming<Q>>) -> Self::Future {
-        let (headers, _, requests) = request.into_parts();
-        ready(Ok(tonic::Response::new((self.0)(headers, requests))))
-    }
-}
-
-/// Answers on their way. A type of its own: with the bare stream, the compiler does not see that the future of
-/// the whole call may move between threads.
-struct Answers<A>(BoxStream<'static, Result<Answer<A>, Status>>);
-
-impl<A> Stream for Answers<A> {
-    type Item = Result<Answer<A>, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_next_unpin(cx)
+    /// Answers a call of many messages, until its client has asked everything or the server stops.
+    async fn streaming<B, Q, A>(
+        &self,
+        open: impl FnMut(MetadataMap, Requests<Q>) -> Answers<A> + Send,
+        request: http::Request<B>,
+    ) -> http::Response<Body>
+    where
+        B: http_body::Body + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>> + Send,
+        Q: Message + Default + 'static,
+        A: Message + 'static,
+    {
+        // A token of its own: streams would wait for each other at a shared one.
+        grpc().streaming(Both { open, stop: self.stop.child_token() }, request).await
     }
 }
 

@@ -30,7 +30,11 @@ const OWNER: &str = "Polaris";
 const SERVICE_ID: usize = 32;
 
 /// Answers one question.
-pub(super) fn answer(naming: &Naming, question: Question, service: Option<Service>) -> Answer<DiscoverResponse> {
+pub(super) fn answer(
+    naming: &Naming,
+    question: Question,
+    service: Option<Service>,
+) -> Answer<DiscoverResponse> {
     let Some(mut service) = service else { return question.says(codes::EMPTY_REQUEST, None).into() };
     if given(service.namespace.as_deref()).is_none() {
         service.namespace = Some(DEFAULT_NAMESPACE.to_owned());
@@ -114,7 +118,8 @@ fn own_revision(view: &ServiceView) -> String {
 
 /// The ports of all instances, each once a protocol.
 fn ports(instances: &[std::sync::Arc<Instance>]) -> String {
-    let protocol = |instance: &Instance| instance.details.as_ref().and_then(|details| details.protocol.clone());
+    let protocol =
+        |instance: &Instance| instance.details.as_ref().and_then(|details| details.protocol.clone());
     let ports: BTreeSet<_> = instances
         .iter()
         .map(|instance| (instance.key.address().port, protocol(instance)))

@@ -12,9 +12,10 @@ mod rules;
 mod services;
 
 use super::super::check::given;
+use super::call::{Answers, Requests};
 use super::codec::Answer;
 use super::methods::Method;
-use super::{Answers, Both, PolarisGrpc, gate, grpc};
+use super::{PolarisGrpc, gate};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use merak_app::access::Permission;
@@ -23,9 +24,9 @@ use merak_wire::polaris::v1::discover_request::DiscoverRequestType as Type;
 use merak_wire::polaris::v1::{DiscoverRequest, DiscoverResponse, Service};
 use std::error::Error;
 use std::sync::Arc;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
-use tonic::{Status, Streaming};
 
 /// How many messages are encoded at a time when a long list is encoded: about 64 KiB of them.
 const CHUNK: usize = 128;
@@ -46,7 +47,7 @@ impl PolarisGrpc {
             let talk = Talk { server: Arc::clone(self), permission: method.permission, token, requests };
             Answers(stream::try_unfold(talk, Talk::next).boxed())
         };
-        grpc().streaming(Both(open), request).await
+        self.streaming(open, request).await
     }
 
     /// Answers one question of a caller who may ask.
@@ -80,12 +81,12 @@ struct Talk {
     permission: Permission,
     /// The last token the client sent: with the call, then in its questions.
     token: String,
-    requests: Streaming<DiscoverRequest>,
+    requests: Requests<DiscoverRequest>,
 }
 
 impl Talk {
     async fn next(mut self) -> Result<Option<(Answer<DiscoverResponse>, Talk)>, Status> {
-        let Some(request) = self.requests.message().await? else { return Ok(None) };
+        let Some(request) = self.requests.next().await.transpose()? else { return Ok(None) };
         let answer = self.answer(request).await;
         Ok(Some((answer, self)))
     }

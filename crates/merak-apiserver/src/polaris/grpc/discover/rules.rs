@@ -31,10 +31,8 @@ pub(super) fn routing(question: Question, service: Option<Service>) -> DiscoverR
     DiscoverResponse {
         routing: Some(Box::new(routing)),
         alias_for: Some(Box::new(source)),
-        ..question.says(
-            codes::EXECUTE_SUCCESS,
-            Some(Service { name, namespace, revision, ..Service::default() }),
-        )
+        ..question
+            .says(codes::EXECUTE_SUCCESS, Some(Service { name, namespace, revision, ..Service::default() }))
     }
 }
 

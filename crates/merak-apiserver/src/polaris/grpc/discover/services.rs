@@ -18,7 +18,11 @@ use prost::Message as _;
 const CODEC: &str = "polaris-services";
 
 /// Answers one question.
-pub(super) fn answer(naming: &Naming, question: Question, service: Option<Service>) -> Answer<DiscoverResponse> {
+pub(super) fn answer(
+    naming: &Naming,
+    question: Question,
+    service: Option<Service>,
+) -> Answer<DiscoverResponse> {
     let Some(mut service) = service else { return question.says(codes::EMPTY_REQUEST, None).into() };
     let listing = naming.services(given(service.namespace.as_deref()));
     if listing.services.is_empty() {

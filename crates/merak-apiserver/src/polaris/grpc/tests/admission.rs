@@ -134,7 +134,11 @@ async fn what_is_no_call_of_ours() {
     let huge = Instance { host: Some("x".repeat(5 << 20)), ..orders(8080) };
     for (name, body, expected) in [
         ("garbage", Bytes::from_static(&[0, 0, 0, 0, 3, 0xff, 0xff, 0xff]), Code::InvalidArgument),
-        ("text that is not UTF-8", Bytes::from_static(&[0, 0, 0, 0, 5, 10, 3, 10, 1, 0xff]), Code::InvalidArgument),
+        (
+            "text that is not UTF-8",
+            Bytes::from_static(&[0, 0, 0, 0, 5, 10, 3, 10, 1, 0xff]),
+            Code::InvalidArgument,
+        ),
         ("longer than the bound", framed(&[huge]), Code::OutOfRange),
         ("nothing", Bytes::new(), Code::Internal),
     ] {

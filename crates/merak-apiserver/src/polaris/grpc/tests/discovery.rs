@@ -77,7 +77,8 @@ async fn answers_when_nothing_is_there() {
         (Type::Services, Some(no_name()), 200_000, Some(at("", no_name()))),
         (Type::Services, Some(at("abc", whole())), 200_000, Some(at("", whole()))),
     ]);
-    let questions: Vec<_> = cases.iter().map(|(kind, service, ..)| question(*kind, service.clone())).collect();
+    let questions: Vec<_> =
+        cases.iter().map(|(kind, service, ..)| question(*kind, service.clone())).collect();
     let answers = world.discover(&questions).await;
     for ((kind, asked, code, service), answer) in cases.iter().zip(answers) {
         let name = format!("{kind:?} of {asked:?}");
@@ -127,7 +128,9 @@ async fn no_routing_rules_have_a_revision() {
 async fn instances_and_their_revision() {
     let world = World::open();
     world.register(&orders(8080)).await;
-    world.register(&Instance { isolate: Some(true), healthy: Some(false), weight: Some(0), ..orders(0) }).await;
+    world
+        .register(&Instance { isolate: Some(true), healthy: Some(false), weight: Some(0), ..orders(0) })
+        .await;
     let ask = |revision: &str| question(Type::Instance, Some(at(revision, named("orders", "rec"))));
     let first = world.ask(ask("")).await;
     assert_eq!(first.code, Some(200_000));

@@ -27,6 +27,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 const KEY: [u8; 32] = [7; 32];
@@ -105,6 +106,7 @@ impl World {
             access,
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
+            stop: CancellationToken::new(),
         });
         World { polaris, naming, metrics, store, clock, _committer: supervisor }
     }

@@ -3,10 +3,13 @@
 use super::*;
 use merak_app::naming::Acknowledge;
 use merak_domain::naming::instance::ClusterName;
-use merak_domain::naming::{AddressRef, InstanceKey, InstanceRef, Kind, Metadata, Registration, ServiceRef, Weight};
+use merak_domain::naming::{
+    AddressRef, InstanceKey, InstanceRef, Kind, Metadata, Registration, ServiceRef, Weight,
+};
 use merak_wire::polaris::v1::{
-    Client, DelHeartbeatsRequest, DelHeartbeatsResponse, GetHeartbeatsRequest, GetHeartbeatsResponse, HealthCheck,
-    HeartbeatHealthCheck, HeartbeatRecord, HeartbeatsRequest, HeartbeatsResponse, InstanceHeartbeat, Location,
+    Client, DelHeartbeatsRequest, DelHeartbeatsResponse, GetHeartbeatsRequest, GetHeartbeatsResponse,
+    HealthCheck, HeartbeatHealthCheck, HeartbeatRecord, HeartbeatsRequest, HeartbeatsResponse,
+    InstanceHeartbeat, Location,
 };
 
 const SERVICE: ServiceRef<'static> = ServiceRef { namespace: "rec", group: "DEFAULT_GROUP", name: "orders" };
@@ -75,8 +78,7 @@ async fn what_was_not_registered_comes_back() {
 #[tokio::test]
 async fn nothing_is_made_by_the_way() {
     for (auto_create_service, expected) in [(false, 400_301), (true, 400_305)] {
-        let world =
-            World::new(Mode::Open, Settings { auto_create_service, auto_create_namespace: false });
+        let world = World::new(Mode::Open, Settings { auto_create_service, auto_create_namespace: false });
         assert_eq!(world.register(&orders(8080)).await.code, Some(expected));
     }
 }
@@ -101,7 +103,11 @@ async fn a_registration_that_does_not_wait() {
 #[tokio::test]
 async fn a_chosen_id_moves() {
     let world = World::open();
-    let mine = |service: &str, port| Instance { id: Some("mine".into()), service: Some(service.into()), ..orders(port) };
+    let mine = |service: &str, port| Instance {
+        id: Some("mine".into()),
+        service: Some(service.into()),
+        ..orders(port)
+    };
     for said in [mine("orders", 8080), mine("orders", 8081), mine("carts", 8082), mine("orders", 8083)] {
         assert_eq!(world.register(&said).await.code, Some(200_000));
         assert_eq!(world.naming.counts().1, 1, "{said:?} is the only one");
@@ -236,8 +242,10 @@ async fn reports() {
         ("with id", &known, known.clone()),
         ("empty", &Client::default(), Client::default()),
     ] {
-        let answers: Vec<Response> =
-            world.call(methods::REPORT_CLIENT, &[], std::slice::from_ref(said)).await.expect("the call succeeds");
+        let answers: Vec<Response> = world
+            .call(methods::REPORT_CLIENT, &[], std::slice::from_ref(said))
+            .await
+            .expect("the call succeeds");
         assert_eq!(answers[0].code, Some(200_000), "{name}");
         assert_eq!(answers[0].client.as_deref(), Some(&expected), "{name}");
     }

@@ -1,0 +1,396 @@
+//! The road every write takes, on a store in memory and with paused time: what a caller may rely on.
+
+use crate::access::Accounts;
+use crate::commit::{self, CommitError, CommitHandle, Mode};
+use crate::metrics::Metrics;
+use crate::naming::{Acknowledge, Naming, Settings};
+use crate::ports::{Clock, Store, SystemClock};
+use crate::registry::Registry;
+use crate::task::{Supervisor, TaskKind};
+use crate::testing::memory_store::MemoryStore;
+use crate::{lease, start};
+use merak_domain::naming::instance::{ClusterName, preserved};
+use merak_domain::naming::{
+    AddressRef, Change, Details, InstanceKey, InstanceRef, Kind, Metadata, OperatorChange, Refusal, Registration,
+    ServiceRef, Weight,
+};
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One server's core.
+struct Rig {
+    naming: Naming,
+    registry: Arc<Registry>,
+    commits: CommitHandle,
+    metrics: Arc<Metrics>,
+    supervisor: Supervisor,
+}
+
+fn shown(service: ServiceRef<'_>) -> Cow<'_, str> {
+    Cow::Borrowed(service.name)
+}
+
+async fn rig(store: &MemoryStore) -> Rig {
+    rig_with(store, Mode::Batch, 1000).await
+}
+
+async fn rig_with(store: &MemoryStore, mode: Mode, queue_max: usize) -> Rig {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let metrics = Metrics::new();
+    let registry = Registry::new(Arc::clone(&clock), Arc::clone(&metrics), 1 << 20, shown);
+    let accounts = Arc::new(Accounts::new(&[1; 32]));
+    start::load(store, &registry, &accounts).await.expect("loads");
+    let settings = commit::Settings {
+        mode,
+        batch_max: 256,
+        queue_max,
+        linger: Duration::ZERO,
+        task_life: Duration::from_secs(30),
+    };
+    let store: Arc<dyn Store> = Arc::new(store.clone());
+    let (commits, committer) =
+        commit::channel(settings, Arc::clone(&registry), accounts, store, clock, Arc::clone(&metrics));
+    let supervisor = Supervisor::default();
+    supervisor.spawn(TaskKind::Committer, |stop| async move {
+        committer.run(stop).await;
+        Ok::<(), Infallible>(())
+    });
+    let sweeper = (Arc::clone(&registry), commits.clone());
+    supervisor.spawn(TaskKind::LeaseSweeper, |stop| async move {
+        lease::sweep(sweeper.0, sweeper.1, stop).await;
+        Ok::<(), Infallible>(())
+    });
+    let settings = Settings { auto_create_service: true, auto_create_namespace: true };
+    let naming = Naming::new(Arc::clone(&registry), commits.clone(), Arc::clone(&metrics), settings);
+    Rig { naming, registry, commits, metrics, supervisor }
+}
+
+const DEMO: ServiceRef<'static> = ServiceRef { namespace: "default", group: "DEFAULT_GROUP", name: "demo" };
+
+fn at(port: u16) -> InstanceRef<'static> {
+    InstanceRef::Address(AddressRef::new("127.0.0.1", port))
+}
+
+fn said(port: u16, kind: Kind) -> Registration {
+    Registration {
+        key: InstanceKey::Address(AddressRef::new("127.0.0.1", port).to_address()),
+        kind,
+        cluster: ClusterName::default(),
+        weight: Weight::DEFAULT,
+        healthy: true,
+        enabled: None,
+        metadata: Metadata::default(),
+        details: None,
+    }
+}
+
+fn beating(port: u16, ttl_secs: u8) -> Registration {
+    let details = Details { ttl_secs: Some(ttl_secs), ..Details::default() };
+    Registration { details: Some(Box::new(details)), ..said(port, Kind::Polaris) }
+}
+
+impl Rig {
+    async fn register(&self, registration: Registration) -> Result<(), CommitError> {
+        self.naming.register(DEMO, registration, Acknowledge::Done).await
+    }
+
+    /// Port and health of what is there.
+    fn seen(&self) -> Vec<(u16, bool)> {
+        let Some(view) = self.naming.view(DEMO) else { return Vec::new() };
+        view.instances.iter().map(|i| (i.key.address().port, i.healthy)).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_durable_is_not_seen() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    store.hold();
+    let naming = rig.naming.clone();
+    let mut registering =
+        Box::pin(async move { naming.register(DEMO, said(1, Kind::Polaris), Acknowledge::Done).await });
+    tokio::select! {
+        _ = &mut registering => panic!("answered before it was durable"),
+        () = store.asked_for(1) => {}
+    }
+    assert_eq!(rig.seen(), [], "seen before it was durable");
+    store.release();
+    registering.await.expect("registers");
+    assert_eq!(rig.seen(), [(1, true)]);
+}
+
+#[tokio::test]
+async fn a_failed_commit_leaves_no_trace_and_the_next_one_works() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    store.set_full(true);
+    assert!(matches!(rig.register(said(1, Kind::Polaris)).await, Err(CommitError::Store(_))));
+    assert!(rig.naming.view(DEMO).is_none(), "not even the service is there");
+    // What needs no disk goes on (guarantee 3).
+    rig.register(said(2, Kind::Ephemeral)).await.expect("registers in memory");
+    store.set_full(false);
+    rig.register(said(1, Kind::Polaris)).await.expect("registers");
+    assert_eq!(rig.seen(), [(1, true), (2, true)]);
+}
+
+#[tokio::test]
+async fn ephemeral_instances_never_touch_the_store() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    for port in 1..50 {
+        rig.register(said(port, Kind::Ephemeral)).await.expect("registers");
+    }
+    rig.naming.deregister(DEMO, at(7), |_| true).await.expect("deregisters");
+    rig.naming.beat(DEMO, at(8)).expect("is known");
+    assert_eq!(store.commits().len(), 0);
+    assert_eq!(rig.seen().len(), 48);
+}
+
+#[tokio::test]
+async fn many_first_registrations_share_commits_and_make_one_service() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    let all = (1..=256).map(|port| rig.register(said(port, Kind::Polaris)));
+    for answer in futures_util::future::join_all(all).await {
+        answer.expect("registers");
+    }
+    assert_eq!(rig.seen().len(), 256);
+    let commits = store.commits();
+    assert!(commits.len() < 30, "{} commits for 256 registrations", commits.len());
+    let made = commits.iter().flatten().filter(|c| matches!(c, Change::PutService(..))).count();
+    assert_eq!(made, 1);
+}
+
+#[tokio::test]
+async fn serial_mode_commits_one_command_at_a_time() {
+    let store = MemoryStore::default();
+    let rig = rig_with(&store, Mode::Serial, 1000).await;
+    let all = (1..=20).map(|port| rig.register(said(port, Kind::Polaris)));
+    for answer in futures_util::future::join_all(all).await {
+        answer.expect("registers");
+    }
+    assert_eq!(store.commits().len(), 20);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let store = MemoryStore::default();
+    let rig = rig_with(&store, Mode::Serial, 2).await;
+    store.hold();
+    let all: Vec<_> = (1..=10).map(|port| rig.register(said(port, Kind::Polaris))).collect();
+    let mut all = Box::pin(futures_util::future::join_all(all));
+    tokio::select! {
+        _ = &mut all => panic!("the held ones cannot be answered"),
+        () = store.asked_for(1) => {}
+    }
+    store.release();
+    let answers = all.await;
+    let refused = answers.iter().filter(|a| matches!(a, Err(CommitError::QueueFull))).count();
+    assert!(refused >= 7, "{refused} refused");
+    assert_eq!(rig.seen().len(), 10 - refused, "what was not refused is there");
+}
+
+/// The service lock: whichever comes first, no instance is left under a deleted service.
+#[tokio::test]
+async fn a_deletion_and_registrations_race() {
+    for kind in [Kind::Polaris, Kind::Ephemeral] {
+        let store = MemoryStore::default();
+        let rig = rig(&store).await;
+        rig.register(said(1, Kind::Polaris)).await.expect("registers");
+        for round in 0..50 {
+            rig.naming.deregister(DEMO, at(1), |_| true).await.expect("deregisters");
+            rig.naming.deregister(DEMO, at(2), |_| true).await.expect("deregisters");
+            let (deleted, registered) =
+                tokio::join!(rig.naming.delete_service(DEMO), rig.register(said(2, kind)));
+            registered.expect("registers before the deletion, or makes the service anew");
+            if let Err(error) = deleted {
+                assert!(matches!(error, CommitError::Refused(Refusal::ServiceNotEmpty)), "{error}");
+            }
+            assert_eq!(rig.seen(), [(2, true)], "round {round}");
+            rig.naming.deregister(DEMO, at(2), |_| true).await.expect("deregisters");
+            rig.register(said(1, Kind::Polaris)).await.expect("registers");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ephemeral_instance_without_beats_turns_unhealthy_and_goes() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    rig.register(said(1, Kind::Ephemeral)).await.expect("registers");
+    rig.register(said(2, Kind::Ephemeral)).await.expect("registers");
+    let cases = [
+        ("both young", 14_000, vec![(1, true), (2, true)]),
+        ("one beats, the other is late", 2_000, vec![(1, false), (2, true)]),
+        ("still there", 13_000, vec![(1, false), (2, true)]),
+        ("gone", 2_000, vec![(2, true)]),
+    ];
+    for (name, wait_ms, expected) in cases {
+        for _ in 0..wait_ms / 500 {
+            rig.naming.beat(DEMO, at(2)).expect("is known");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        assert_eq!(rig.seen(), expected, "{name}");
+    }
+    assert!(rig.naming.beat(DEMO, at(1)).is_err(), "its client must register again");
+    rig.register(said(1, Kind::Ephemeral)).await.expect("registers");
+    tokio::time::sleep(Duration::from_millis(15_500)).await;
+    assert_eq!(rig.seen(), [(1, false), (2, false)]);
+    rig.naming.beat(DEMO, at(1)).expect("is known");
+    assert_eq!(rig.seen(), [(1, true), (2, false)], "a beat makes it healthy at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_polaris_instance_without_heartbeats_turns_unhealthy_durably_and_stays() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    rig.register(beating(1, 2)).await.expect("registers");
+    rig.register(said(2, Kind::Polaris)).await.expect("registers");
+    tokio::time::sleep(Duration::from_millis(5_900)).await;
+    assert_eq!(rig.seen(), [(1, true), (2, true)]);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(rig.seen(), [(1, false), (2, true)], "after three times its ttl");
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(rig.seen(), [(1, false), (2, true)], "it stays until somebody removes it");
+    let turned = store.commits().iter().flatten().any(|change| {
+        matches!(change, Change::PutInstance(_, instance) if !instance.healthy)
+    });
+    assert!(turned, "the turn is durable");
+    rig.naming.beat(DEMO, at(1)).expect("is known");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(rig.seen(), [(1, true), (2, true)]);
+}
+
+/// Guarantee 2: a restart marks nobody unhealthy and removes nobody who is durable.
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_every_lease_runs_its_full_time() {
+    let store = MemoryStore::default();
+    let before = rig(&store).await;
+    before.register(beating(1, 2)).await.expect("registers");
+    tokio::time::sleep(Duration::from_millis(5_000)).await;
+    before.supervisor.shutdown().await;
+    drop(before);
+
+    let after = rig(&store).await;
+    assert_eq!(after.seen(), [(1, true)]);
+    tokio::time::sleep(Duration::from_millis(5_500)).await;
+    assert_eq!(after.seen(), [(1, true)]);
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    assert_eq!(after.seen(), [(1, false)]);
+}
+
+/// Guarantee 4.
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_set_outlives_registration_and_restart() {
+    let store = MemoryStore::default();
+    let first = rig(&store).await;
+    first.register(said(1, Kind::Ephemeral)).await.expect("registers");
+    let change = OperatorChange {
+        weight: Weight::from_nacos(7.0),
+        enabled: Some(false),
+        metadata: Some(Metadata::from_pairs([("set", "by hand")])),
+    };
+    assert!(first.naming.operate(DEMO, at(1), change).await.expect("operates"));
+    let holds = |rig: &Rig| {
+        let instance = rig.naming.instance(DEMO, at(1)).expect("is there");
+        (instance.weight.as_nacos(), instance.enabled, instance.metadata.get("set").map(str::to_owned))
+    };
+    let set = (7.0, false, Some("by hand".to_owned()));
+    assert_eq!(holds(&first), set);
+    first.register(said(1, Kind::Ephemeral)).await.expect("registers");
+    assert_eq!(holds(&first), set);
+    first.supervisor.shutdown().await;
+
+    let second = rig(&store).await;
+    assert_eq!(second.seen(), [], "the instance was ephemeral");
+    second.register(said(1, Kind::Ephemeral)).await.expect("registers");
+    assert_eq!(holds(&second), set);
+    // It is forgotten a minute after its instance went, not before.
+    second.naming.deregister(DEMO, at(1), |_| true).await.expect("deregisters");
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    second.register(said(1, Kind::Ephemeral)).await.expect("registers");
+    assert_eq!(holds(&second), set);
+    second.naming.deregister(DEMO, at(1), |_| true).await.expect("deregisters");
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    second.register(said(1, Kind::Ephemeral)).await.expect("registers");
+    assert_eq!(holds(&second), (1.0, true, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_of_ephemeral_instances_goes_a_minute_after_the_last_of_them() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    rig.register(said(1, Kind::Ephemeral)).await.expect("registers");
+    rig.naming.deregister(DEMO, at(1), |_| true).await.expect("deregisters");
+    tokio::time::sleep(Duration::from_secs(55)).await;
+    assert!(rig.naming.view(DEMO).is_some());
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert!(rig.naming.view(DEMO).is_none());
+    assert_eq!(rig.naming.counts(), (0, 0));
+    assert_eq!(rig.naming.namespaces().len(), 0, "its namespace went with it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unawaited_registration_is_done_later_or_dropped_when_too_old() {
+    let store = MemoryStore::default();
+    let rig = rig_with(&store, Mode::Serial, 10).await;
+    store.hold();
+    for port in 1..=3 {
+        rig.naming.register(DEMO, said(port, Kind::Polaris), Acknowledge::Queued).await.expect("is queued");
+    }
+    store.asked_for(1).await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    store.release();
+    // Whatever is queued behind them is decided after them.
+    rig.register(said(4, Kind::Polaris)).await.expect("registers");
+    assert_eq!(rig.seen(), [(1, true), (4, true)], "the first was under way, the others too old");
+    assert_eq!(rig.metrics.commit_expired.get(), 2);
+}
+
+#[tokio::test]
+async fn a_burst_of_registrations_costs_a_handful_of_views() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    for port in 1..=10_000 {
+        rig.register(said(port, Kind::Ephemeral)).await.expect("registers");
+    }
+    assert_eq!(rig.seen().len(), 10_000);
+    assert_eq!(rig.seen().len(), 10_000);
+    assert_eq!(rig.metrics.views_built.get(), 1);
+}
+
+#[tokio::test]
+async fn watchers_hear_of_every_service_that_changes() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    let mut watching = rig.registry.hub().subscribe(&Arc::new(DEMO.to_key()));
+    rig.register(said(1, Kind::Polaris)).await.expect("registers");
+    let first = watching.changed().await;
+    rig.register(said(2, Kind::Ephemeral)).await.expect("registers");
+    let second = watching.changed().await;
+    rig.naming.deregister(DEMO, at(2), |_| true).await.expect("deregisters");
+    let third = watching.changed().await;
+    assert!(first < second && second < third, "{first} {second} {third}");
+}
+
+#[tokio::test]
+async fn beat_times_of_the_client_are_kept_beside_its_lease() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    let own = Metadata::from_pairs([(preserved::INTERVAL, "1500")]);
+    rig.register(Registration { metadata: own, ..said(1, Kind::Ephemeral) }).await.expect("registers");
+    assert_eq!(rig.naming.beat(DEMO, at(1)).expect("is known").beat_interval_ms, 1500);
+}
+
+#[tokio::test]
+async fn a_stopping_server_commits_what_is_queued_and_refuses_the_rest() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    rig.naming.register(DEMO, said(1, Kind::Polaris), Acknowledge::Queued).await.expect("is queued");
+    rig.supervisor.shutdown().await;
+    assert_eq!(rig.seen(), [(1, true)]);
+    assert!(matches!(rig.register(said(2, Kind::Polaris)).await, Err(CommitError::Stopping)));
+    drop(rig.commits);
+}
