@@ -11,8 +11,8 @@ use crate::testing::memory_store::MemoryStore;
 use crate::{lease, start};
 use merak_domain::naming::instance::{ClusterName, preserved};
 use merak_domain::naming::{
-    AddressRef, Change, Details, InstanceKey, InstanceRef, Kind, Metadata, OperatorChange, Refusal, Registration,
-    ServiceRef, Weight,
+    AddressRef, Change, Details, InstanceKey, InstanceRef, Kind, Metadata, OperatorChange, Refusal,
+    Registration, ServiceRef, Weight,
 };
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -143,7 +143,7 @@ async fn ephemeral_instances_never_touch_the_store() {
         rig.register(said(port, Kind::Ephemeral)).await.expect("registers");
     }
     rig.naming.deregister(DEMO, at(7), |_| true).await.expect("deregisters");
-    rig.naming.beat(DEMO, at(8)).expect("is known");
+    rig.naming.beat(DEMO, at(8), Kind::Ephemeral).expect("is known");
     assert_eq!(store.commits().len(), 0);
     assert_eq!(rig.seen().len(), 48);
 }
@@ -229,16 +229,16 @@ async fn an_ephemeral_instance_without_beats_turns_unhealthy_and_goes() {
     ];
     for (name, wait_ms, expected) in cases {
         for _ in 0..wait_ms / 500 {
-            rig.naming.beat(DEMO, at(2)).expect("is known");
+            rig.naming.beat(DEMO, at(2), Kind::Ephemeral).expect("is known");
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         assert_eq!(rig.seen(), expected, "{name}");
     }
-    assert!(rig.naming.beat(DEMO, at(1)).is_err(), "its client must register again");
+    assert!(rig.naming.beat(DEMO, at(1), Kind::Ephemeral).is_err(), "its client must register again");
     rig.register(said(1, Kind::Ephemeral)).await.expect("registers");
     tokio::time::sleep(Duration::from_millis(15_500)).await;
     assert_eq!(rig.seen(), [(1, false), (2, false)]);
-    rig.naming.beat(DEMO, at(1)).expect("is known");
+    rig.naming.beat(DEMO, at(1), Kind::Ephemeral).expect("is known");
     assert_eq!(rig.seen(), [(1, true), (2, false)], "a beat makes it healthy at once");
 }
 
@@ -254,11 +254,13 @@ async fn a_polaris_instance_without_heartbeats_turns_unhealthy_durably_and_stays
     assert_eq!(rig.seen(), [(1, false), (2, true)], "after three times its ttl");
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(rig.seen(), [(1, false), (2, true)], "it stays until somebody removes it");
-    let turned = store.commits().iter().flatten().any(|change| {
-        matches!(change, Change::PutInstance(_, instance) if !instance.healthy)
-    });
+    let turned = store
+        .commits()
+        .iter()
+        .flatten()
+        .any(|change| matches!(change, Change::PutInstance(_, instance) if !instance.healthy));
     assert!(turned, "the turn is durable");
-    rig.naming.beat(DEMO, at(1)).expect("is known");
+    rig.naming.beat(DEMO, at(1), Kind::Polaris).expect("is known");
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(rig.seen(), [(1, true), (2, true)]);
 }
@@ -381,7 +383,7 @@ async fn beat_times_of_the_client_are_kept_beside_its_lease() {
     let rig = rig(&store).await;
     let own = Metadata::from_pairs([(preserved::INTERVAL, "1500")]);
     rig.register(Registration { metadata: own, ..said(1, Kind::Ephemeral) }).await.expect("registers");
-    assert_eq!(rig.naming.beat(DEMO, at(1)).expect("is known").beat_interval_ms, 1500);
+    assert_eq!(rig.naming.beat(DEMO, at(1), Kind::Ephemeral).expect("is known").beat_interval_ms, 1500);
 }
 
 #[tokio::test]

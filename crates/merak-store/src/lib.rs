@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is on disk is versioned; a record that cannot be read is an error, never skipped.
 //! Not here: what may be written (`merak-domain`), in which order and batch (`merak_app::commit`).
-//! Start reading at [`embedded`], then [`record`].
+//! Start reading at [`embedded`], then `record`.
 
 pub mod embedded;
 mod record;

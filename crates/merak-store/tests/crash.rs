@@ -1,7 +1,8 @@
 //! `kill -9` at any moment: every acknowledged batch is there whole, and none is there in part.
 //!
 //! The test runs itself again as a child that commits batches and prints the number of each that was acknowledged,
-//! kills it at some moment, and looks at what it left. Each round goes on where the last one was killed.
+//! kills it at some moment, and looks at what it left. Most rounds go on where the last one was killed.
+//! `MERAK_CRASH_ROUNDS` asks for more rounds than the usual ones.
 
 use merak_app::ports::Store;
 use merak_app::testing::store_suite::{load, samples};
@@ -14,6 +15,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const ROUNDS: u32 = 50;
+const ROUNDS_VARIABLE: &str = "MERAK_CRASH_ROUNDS";
+/// So that first starts are killed, too, and what is read again each time stays small.
+const ROUNDS_OF_A_DIRECTORY: u32 = 10;
 /// Set for the child: the directory to write into.
 const CHILD_DIR: &str = "MERAK_CRASH_TEST_DIR";
 /// Rows of a batch: of all sizes, the largest beyond what is buffered before the disk.
@@ -24,23 +28,41 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
     if let Some(dir) = std::env::var_os(CHILD_DIR) {
         return write_until_killed(Path::new(&dir)).await;
     }
-    let dir = tempfile::tempdir().expect("a directory");
+    let rounds =
+        std::env::var(ROUNDS_VARIABLE).map_or(ROUNDS, |text| text.parse().expect("a number of rounds"));
+    let mut dir = tempfile::tempdir().expect("a directory");
     let mut acknowledged = 0;
-    for round in 0..ROUNDS {
-        // From "while it opens" to "in the midst of many batches", in uneven steps.
-        let patience = Duration::from_micros(u64::from(round * 7919 % ROUNDS) * 3_000);
-        acknowledged = acknowledged.max(run_child(dir.path(), patience));
+    for round in 0..rounds {
+        if round % ROUNDS_OF_A_DIRECTORY == 0 {
+            dir = tempfile::tempdir().expect("a directory");
+            acknowledged = 0;
+        }
+        // From "while it opens" to "in the midst of a batch after some", in uneven steps.
+        let life = Life {
+            batches: u64::from(round) * 31 % 7,
+            longer: Duration::from_micros(u64::from(round) * 7919 % 10_007),
+        };
+        let reached = run_child(dir.path(), &life).max(acknowledged);
+        assert!(reached >= acknowledged + life.batches, "round {round}: the child ended by itself");
+        acknowledged = reached;
         let whole = whole_batches(dir.path(), &format!("round {round}")).await;
         assert!(
             whole >= acknowledged,
             "round {round}: batch {acknowledged} was acknowledged, and only {whole} are there"
         );
     }
-    assert!(acknowledged > u64::from(ROUNDS), "the children wrote next to nothing: {acknowledged} batches");
 }
 
-/// Lets a child write for so long, kills it, and gives the number of the last batch that it saw acknowledged.
-fn run_child(dir: &Path, patience: Duration) -> u64 {
+/// When a child is killed.
+struct Life {
+    /// After so many batches were acknowledged to it,
+    batches: u64,
+    /// and so much later.
+    longer: Duration,
+}
+
+/// Lets a child write, kills it, and gives the number of the last batch that it saw acknowledged.
+fn run_child(dir: &Path, life: &Life) -> u64 {
     let this = std::env::current_exe().expect("this test has a file");
     let mut child = Command::new(this)
         .args(["--exact", "nothing_acknowledged_is_lost_by_kill_9", "--nocapture"])
@@ -49,19 +71,19 @@ fn run_child(dir: &Path, patience: Duration) -> u64 {
         .spawn()
         .expect("the child starts");
     let output = BufReader::new(child.stdout.take().expect("it is piped"));
-    let reader = std::thread::spawn(move || {
-        // The last line may be torn.
-        output
-            .lines()
-            .map_while(Result::ok)
-            .filter_map(|line| line.strip_prefix("acknowledged ")?.strip_suffix('.')?.parse::<u64>().ok())
-            .max()
-            .unwrap_or(0)
-    });
-    std::thread::sleep(patience);
+    // The last line may be torn: it has no full stop then.
+    let mut numbers = output
+        .lines()
+        .map_while(Result::ok)
+        .filter_map(|line| line.strip_prefix("acknowledged ")?.strip_suffix('.')?.parse::<u64>().ok());
+    let mut last = 0;
+    for _ in 0..life.batches {
+        last = numbers.next().unwrap_or(last);
+    }
+    std::thread::sleep(life.longer);
     child.kill().expect("it can be killed");
     child.wait().expect("it ends");
-    reader.join().expect("its output was read")
+    numbers.last().unwrap_or(last)
 }
 
 async fn write_until_killed(dir: &Path) {

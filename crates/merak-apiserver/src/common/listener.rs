@@ -108,8 +108,7 @@ where
             continue;
         }
         let pace = Pace::new(Arc::clone(&clock));
-        let connection =
-            converse(stream, peer, protocol, limits.clone(), pace, answer.clone(), stop.clone());
+        let connection = converse(stream, peer, protocol, limits.clone(), pace, answer.clone(), stop.clone());
         let open = metrics.connections.clone();
         open.inc();
         connections.spawn(async move {

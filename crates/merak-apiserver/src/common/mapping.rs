@@ -73,7 +73,9 @@ mod tests {
 
     #[test]
     fn namespaces_map_there_and_back() {
-        for (nacos, ours, back) in [("", "default", "public"), ("public", "default", "public"), ("dev", "dev", "dev")] {
+        for (nacos, ours, back) in
+            [("", "default", "public"), ("public", "default", "public"), ("dev", "dev", "dev")]
+        {
             assert_eq!(namespace_from_nacos(nacos), ours, "{nacos}");
             assert_eq!(namespace_to_nacos(ours), back, "{nacos}");
         }
@@ -96,9 +98,13 @@ mod tests {
 
     #[test]
     fn polaris_names_hide_the_default_group_only() {
-        for (polaris, group, name) in
-            [("a", "DEFAULT_GROUP", "a"), ("g__a", "g", "a"), ("g__a__b", "g", "a__b"), ("__a", "DEFAULT_GROUP", "__a"), ("a__", "DEFAULT_GROUP", "a__")]
-        {
+        for (polaris, group, name) in [
+            ("a", "DEFAULT_GROUP", "a"),
+            ("g__a", "g", "a"),
+            ("g__a__b", "g", "a__b"),
+            ("__a", "DEFAULT_GROUP", "__a"),
+            ("a__", "DEFAULT_GROUP", "a__"),
+        ] {
             let ours = service_from_polaris("n", polaris);
             assert_eq!((ours.group, ours.name), (group, name), "{polaris}");
             assert_eq!(service_to_polaris(ours), polaris, "there and back");

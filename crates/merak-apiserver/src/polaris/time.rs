@@ -54,7 +54,8 @@ mod tests {
     /// Every day from 1970 to 2106 follows the one before it.
     #[test]
     fn no_day_is_missing() {
-        let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let is_leap =
+            |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
         let mut expected = (1970, 1, 1);
         for days in 0..=u64::from(u32::MAX) / DAY {
             assert_eq!(date(days), expected, "day {days}");

@@ -117,10 +117,16 @@ impl Naming {
         self.commits.commit(Command::Operate { service, instance: found.key.clone(), change }).await
     }
 
-    /// A beat. Costs one look-up; [`Unknown`]: the client must register again.
-    pub fn beat(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Result<Renewed, Unknown> {
+    /// A beat for an instance of this kind. Costs one look-up; [`Unknown`]: no such instance of this kind has a
+    /// lease, so the client must register again.
+    pub fn beat(
+        &self,
+        service: ServiceRef<'_>,
+        instance: InstanceRef<'_>,
+        kind: Kind,
+    ) -> Result<Renewed, Unknown> {
         self.metrics.beats.inc();
-        self.registry.renew(service, instance)
+        self.registry.renew(service, instance, kind)
     }
 
     /// A service with its instances, as it is now.
@@ -227,7 +233,7 @@ impl Naming {
         })?;
         if repeated {
             // Saying the same again is a beat.
-            let renewed = self.registry.renew(service, said.key.as_ref());
+            let renewed = self.registry.renew(service, said.key.as_ref(), said.kind);
             if renewed.is_err() {
                 tracing::debug!(%service, "registered again in the moment it expired; its next beat says so");
             }

@@ -20,8 +20,8 @@ use ids::Ids;
 use merak_domain::lease::{Renewed, Table, Unknown};
 use merak_domain::naming::key::instance_hash;
 use merak_domain::naming::{
-    At, Change, Directory, Event, Hasher, Instance, InstanceId, InstanceKey, InstanceRef, Namespace, Refusal,
-    ServiceKey, ServiceRef, Shard,
+    At, Change, Directory, Event, Hasher, Instance, InstanceId, InstanceKey, InstanceRef, Kind, Namespace,
+    Refusal, ServiceKey, ServiceRef, Shard,
 };
 use merak_domain::{Moment, Revision};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -42,6 +42,8 @@ pub type ShownName = fn(ServiceRef<'_>) -> std::borrow::Cow<'_, str>;
 struct LeaseKey {
     service: Arc<ServiceKey>,
     instance: InstanceKey,
+    /// Whose beats renew it.
+    kind: Kind,
 }
 
 impl LeaseKey {
@@ -230,12 +232,19 @@ impl Registry {
 
     // --- changing --------------------------------------------------------------------------------------------
 
-    /// Moves the deadline of an instance's lease. Takes no lock that a reader takes; an instance that counted as
+    /// Moves the deadline of an instance's lease, if its instance is of this kind: beats of one protocol's client do
+    /// not keep another's instance alive. Takes no lock that a reader takes; an instance that counted as
     /// unhealthy is made healthy at once (ephemeral) or by the next sweep (durable).
-    pub fn renew(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Result<Renewed, Unknown> {
+    pub fn renew(
+        &self,
+        service: ServiceRef<'_>,
+        instance: InstanceRef<'_>,
+        kind: Kind,
+    ) -> Result<Renewed, Unknown> {
         let hash = instance_hash(&self.hasher, service, instance);
         let cell = self.cell(service);
-        let renewed = cell.leases.lock().renew(hash, |key| key.is(service, instance), self.clock.now())?;
+        let is_it = |key: &LeaseKey| key.kind == kind && key.is(service, instance);
+        let renewed = cell.leases.lock().renew(hash, is_it, self.clock.now())?;
         if renewed.recovered {
             self.settle_health(cell, service, instance);
         }
@@ -384,9 +393,13 @@ impl Registry {
         let hash = instance_hash(&self.hasher, name, now.key.as_ref());
         let is_it = |key: &LeaseKey| key.is(name, now.key.as_ref());
         let mut leases = cell.leases.lock();
+        if before.is_some_and(|before| before.kind != now.kind) {
+            leases.revoke(hash, is_it);
+        }
         match now.lease_rule() {
             Some(rule) => {
-                let key = LeaseKey { service: Arc::clone(service), instance: now.key.clone() };
+                let key =
+                    LeaseKey { service: Arc::clone(service), instance: now.key.clone(), kind: now.kind };
                 leases.grant(hash, key, is_it, rule, now.healthy, self.clock.now());
             }
             None => {

@@ -8,8 +8,8 @@
 //!
 //! Invariant: a batch is answered after one fsync that made all of it durable; when a write fails, the database is
 //! closed, what was written of the batch is cut off its journal, and the next commit opens it again.
-//! Not here: the format of records ([`crate::record`]).
-//! Start reading at [`Embedded`], then [`database`].
+//! Not here: the format of records (`crate::record`).
+//! Start reading at [`Embedded`], then `database`.
 
 mod database;
 mod directory;
@@ -107,11 +107,7 @@ impl Kept {
             return Ok(());
         }
         let mut state = self.database.lock();
-        self.write(&mut state, |database| database.write(batch)).map_err(|failure| {
-            let error = self.explain(failure);
-            tracing::warn!(error = %error, changes = batch.len(), "nothing of a batch was kept");
-            error
-        })
+        self.write(&mut state, |database| database.write(batch)).map_err(|failure| self.explain(failure))
     }
 
     fn write(

@@ -38,13 +38,23 @@ pub(super) async fn beat(nacos: &NacosHttp, params: &Params) -> Reply {
     match renew(nacos, service, address) {
         Some(Renewal::Done { interval_ms }) => answer(nacos, KNOWN, interval_ms),
         Some(Renewal::OtherKind) => answer(nacos, UNKNOWN, nacos.switches.beat_interval_ms()),
-        None => {
-            let registration = convert::registration_of_beat(&beat, address, params)?;
-            let interval_ms = interval(nacos, registration.metadata.get(preserved::INTERVAL));
-            nacos.naming.register(service, registration, Acknowledge::Done).await?;
-            answer(nacos, KNOWN, interval_ms)
-        }
+        // Seldom, so its room is not made for every beat.
+        None => Box::pin(register(nacos, service, &beat, address, params)).await,
     }
+}
+
+/// Makes the instance of a beat again.
+async fn register(
+    nacos: &NacosHttp,
+    service: ServiceRef<'_>,
+    beat: &Beat<'_>,
+    address: AddressRef<'_>,
+    params: &Params,
+) -> Reply {
+    let registration = convert::registration_of_beat(beat, address, params)?;
+    let interval_ms = interval(nacos, registration.metadata.get(preserved::INTERVAL));
+    nacos.naming.register(service, registration, Acknowledge::Done).await?;
+    answer(nacos, KNOWN, interval_ms)
 }
 
 enum Renewal {
@@ -57,17 +67,15 @@ enum Renewal {
 /// Renews the lease of an ephemeral instance; `None`: there is no instance.
 fn renew(nacos: &NacosHttp, service: ServiceRef<'_>, address: AddressRef<'_>) -> Option<Renewal> {
     let instance = InstanceRef::Address(address);
-    let found = nacos.naming.instance(service, instance)?;
-    if found.kind != Kind::Ephemeral {
-        return Some(Renewal::OtherKind);
+    if let Ok(renewed) = nacos.naming.beat(service, instance, Kind::Ephemeral) {
+        let interval_ms = match renewed.beat_interval_ms {
+            NACOS_BEAT_INTERVAL_MS => nacos.switches.beat_interval_ms(),
+            own => own,
+        };
+        return Some(Renewal::Done { interval_ms });
     }
-    // It may have expired since; then there is no instance any more.
-    let renewed = nacos.naming.beat(service, instance).ok()?;
-    let interval_ms = match renewed.beat_interval_ms {
-        NACOS_BEAT_INTERVAL_MS => interval(nacos, found.metadata.get(preserved::INTERVAL)),
-        own => own,
-    };
-    Some(Renewal::Done { interval_ms })
+    let found = nacos.naming.instance(service, instance)?;
+    (found.kind != Kind::Ephemeral).then_some(Renewal::OtherKind)
 }
 
 /// The interval a client is told: its own, or that of the server.

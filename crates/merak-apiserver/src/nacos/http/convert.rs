@@ -114,9 +114,12 @@ pub(super) fn registration(params: &Params, switches: &Switches) -> Result<Regis
 pub(super) fn change(params: &Params) -> Result<OperatorChange, Failure> {
     let metadata = match params.get("metadata") {
         None => None,
-        Some(_) => Some(metadata(params)?),
+        Some(_) => {
+            let metadata = metadata(params)?;
+            check_instance(&metadata)?;
+            Some(metadata)
+        }
     };
-    check_instance(metadata.as_ref().unwrap_or(&Metadata::default()))?;
     Ok(OperatorChange {
         weight: params.trimmed("weight").map(weight).transpose()?,
         enabled: enabled(params),
@@ -269,4 +272,95 @@ fn weight(text: &str) -> Result<Weight, Failure> {
 
 fn legal(name: &'static str, checked: Result<(), Fault>) -> Result<(), Failure> {
     checked.map_err(|fault| Failure::Illegal { name, fault })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(query: &str) -> Params {
+        Params::parse(query.as_bytes(), b"").expect("well encoded")
+    }
+
+    #[test]
+    fn services() {
+        let named = |namespace, group, name| Some(ServiceRef { namespace, group, name });
+        for (query, expected) in [
+            ("serviceName=s", named("default", "DEFAULT_GROUP", "s")),
+            ("serviceName=s&groupName=g", named("default", "g", "s")),
+            ("serviceName=g@@s&groupName=other", named("default", "g", "s")),
+            ("serviceName=s&groupName=+&namespaceId=", named("default", "DEFAULT_GROUP", "s")),
+            ("serviceName=s&namespaceId=public", named("default", "DEFAULT_GROUP", "s")),
+            ("serviceName=s&namespaceId=dev", named("dev", "DEFAULT_GROUP", "s")),
+            ("serviceName=a@b", named("default", "DEFAULT_GROUP", "a@b")),
+            ("serviceName=@s", None),
+            ("serviceName=@@@s", None),
+            ("serviceName=g@@@s", None),
+            ("serviceName=%E6%9C%8D", None),
+            ("groupName=g", None),
+        ] {
+            assert_eq!(service(&params(query)).ok(), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn registrations() {
+        let switches = Switches::default();
+        let of = |query: &str| {
+            let said = registration(&params(&format!("ip=127.0.0.1&port=65535&{query}")), &switches);
+            said.map(|r| (r.kind, r.cluster.as_str().to_owned(), r.weight.as_nacos(), r.healthy, r.enabled))
+        };
+        let all = |kind, cluster: &str, weight, healthy, enabled| {
+            (kind, cluster.to_owned(), weight, healthy, Some(enabled))
+        };
+        use Kind::{Ephemeral, Persistent};
+        for (query, expected) in [
+            ("", all(Ephemeral, "DEFAULT", 1.0, true, true)),
+            ("weight=&enabled=&healthy=&ephemeral=", all(Ephemeral, "DEFAULT", 1.0, true, true)),
+            ("cluster=c", all(Ephemeral, "c", 1.0, true, true)),
+            ("cluster=d&clusterName=c", all(Ephemeral, "c", 1.0, true, true)),
+            ("weight=+0.001+", all(Ephemeral, "DEFAULT", 0.001, true, true)),
+            ("weight=10000", all(Ephemeral, "DEFAULT", 10_000.0, true, true)),
+            ("healthy=false", all(Ephemeral, "DEFAULT", 1.0, false, true)),
+            ("enable=false", all(Ephemeral, "DEFAULT", 1.0, true, false)),
+            ("enable=false&enabled=Yes", all(Ephemeral, "DEFAULT", 1.0, true, true)),
+            ("enabled=1", all(Ephemeral, "DEFAULT", 1.0, true, false)),
+            ("ephemeral=false", all(Persistent, "DEFAULT", 1.0, true, true)),
+        ] {
+            assert_eq!(of(query).ok(), Some(expected), "{query}");
+        }
+        switches.set("defaultInstanceEphemeral", "false").expect("can be set");
+        let said = registration(&params("ip=127.0.0.1&port=0"), &switches).expect("good");
+        assert_eq!(said.kind, Persistent, "as the switch says");
+    }
+
+    #[test]
+    fn label_expressions() {
+        for (expression, expected) in [
+            ("", Some(vec![])),
+            ("CONSUMER.label.a=PROVIDER.label.a", Some(vec!["a"])),
+            ("CONSUMER.label.a = PROVIDER.label.a & CONSUMER.label.b=PROVIDER.label.b", Some(vec!["a", "b"])),
+            ("CONSUMER.label.a=PROVIDER.label.b", None),
+            ("CONSUMER.label.=PROVIDER.label.", None),
+            ("a=b", None),
+            ("a", None),
+        ] {
+            assert_eq!(labels(expression).collect::<Option<Vec<_>>>(), expected, "{expression}");
+        }
+    }
+
+    #[test]
+    fn pages() {
+        for (query, least, expected) in [
+            ("p=3", 1, Some(3)),
+            ("p=0", 1, Some(1)),
+            ("p=-7", 0, Some(0)),
+            ("p=x", 1, None),
+            ("p=1.5", 1, None),
+            ("p=", 1, None),
+            ("", 1, None),
+        ] {
+            assert_eq!(page(&params(query), "p", least).ok(), expected, "{query}");
+        }
+    }
 }

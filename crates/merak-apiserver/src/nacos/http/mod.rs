@@ -90,8 +90,9 @@ impl NacosHttp {
         self.metrics.requests.inc();
         let (head, body) = incomings.request.into_parts();
         let route = match self.find(&head) {
-            Ok(route) => route,
-            Err(no_route) => return no_route,
+            Match::Route(route) => route,
+            Match::OtherMethod => return self.no_route(&head, true),
+            Match::Nothing => return self.no_route(&head, false),
         };
         let answered = match form(&head, body, self.body_max).await {
             Ok(form) => self.pass(route, &head, &form).await,
@@ -100,19 +101,24 @@ impl NacosHttp {
         answered.unwrap_or_else(|failure| reply::failure(&failure))
     }
 
-    /// The route of a request, or the answer to one that has none.
-    fn find(&self, head: &Parts) -> Result<&Route<NacosHttp, Params>, Response<Body>> {
+    /// The route of a request. A slash at the end of its path changes nothing.
+    fn find(&self, head: &Parts) -> Match<'_, NacosHttp, Params> {
         let path = head.uri.path();
-        let without_slash = path.strip_suffix('/').unwrap_or(path);
-        let (status, message) = match self.router.find(&head.method, without_slash) {
-            Match::Route(route) => return Ok(route),
-            _ if is_naming(path) => {
-                (StatusCode::NOT_IMPLEMENTED, format!("no such api:{}:{path}", head.method))
-            }
-            Match::OtherMethod => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed".into()),
-            Match::Nothing => (StatusCode::NOT_FOUND, "no such path".into()),
-        };
-        Err(self.error_page(status, &message, path))
+        self.router.find(&head.method, path.strip_suffix('/').unwrap_or(path))
+    }
+
+    /// The answer to a request that has no route (nacos-http §0.9).
+    fn no_route(&self, head: &Parts, is_path_known: bool) -> Response<Body> {
+        let path = head.uri.path();
+        if is_naming(path) {
+            let message = format!("no such api:{}:{path}", head.method);
+            return self.error_page(StatusCode::NOT_IMPLEMENTED, &message, path);
+        }
+        if is_path_known {
+            self.error_page(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", path)
+        } else {
+            self.error_page(StatusCode::NOT_FOUND, "no such path", path)
+        }
     }
 
     /// Lets a request through the gate, or turns it away.

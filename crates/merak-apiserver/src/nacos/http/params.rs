@@ -12,8 +12,7 @@ const PARAMETERS_MAX: usize = 64;
 /// Room for the parameters of a registration, so that the usual request allocates once for all of them.
 const PARAMETERS_USUAL: usize = 12;
 
-/// Query and form parameters of a request.
-#[derive(Debug)]
+/// Query and form parameters of a request. Passwords are among them, so they do not print.
 pub(in crate::nacos) struct Params {
     /// Keys and values one after the other, decoded.
     text: String,
@@ -156,8 +155,8 @@ mod tests {
             ("a character cut in two by the next value", "a=%E7&b=%89%88"),
             ("a character begun in the key", "%E7=%89%88"),
         ] {
-            let parsed = Params::parse(query.as_bytes(), b"");
-            assert!(matches!(parsed, Err(Failure::Encoding)), "{name}: {parsed:?}");
+            let refused = Params::parse(query.as_bytes(), b"").err();
+            assert!(matches!(refused, Some(Failure::Encoding)), "{name}: {refused:?}");
         }
         let many = "a=1&".repeat(PARAMETERS_MAX + 1);
         assert!(matches!(Params::parse(many.as_bytes(), b""), Err(Failure::TooManyParameters(_))));

@@ -5,6 +5,7 @@
 
 use super::{NacosHttp, NacosParts};
 use crate::common::mapping::service_to_polaris;
+use crate::common::route::Match;
 use ::http::{Request, header};
 use http_body_util::BodyExt as _;
 use merak_app::access::{Access, Accounts, Mode, Permission, Tokens};
@@ -100,11 +101,12 @@ async fn ask_with(rig: &Rig, line: &str, form: &str, headers: &[(&str, &str)]) -
     }
     let (head, ()) = request.body(()).expect("a good request").into_parts();
     let response = match rig.nacos.find(&head) {
-        Ok(route) => {
+        Match::Route(route) => {
             let passed = rig.nacos.pass(route, &head, form.as_bytes()).await;
             passed.unwrap_or_else(|failure| super::reply::failure(&failure))
         }
-        Err(no_route) => no_route,
+        Match::OtherMethod => rig.nacos.no_route(&head, true),
+        Match::Nothing => rig.nacos.no_route(&head, false),
     };
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.expect("held in memory").to_bytes();
@@ -635,48 +637,8 @@ async fn login_sets_the_bearer_header() {
     let rig = rig(Mode::Open);
     let request = Request::post("/nacos/v1/auth/login?username=app&password=right").body(());
     let (head, ()) = request.expect("a good request").into_parts();
-    let Ok(route) = rig.nacos.find(&head) else { panic!("the route is there") };
+    let Match::Route(route) = rig.nacos.find(&head) else { panic!("the route is there") };
     let response = rig.nacos.pass(route, &head, b"").await.expect("passes");
     let bearer = response.headers()[header::AUTHORIZATION].to_str().expect("a text");
     assert!(bearer.starts_with("Bearer ") && bearer.len() > 20, "{bearer}");
-}
-
-// TEMPORARY-MEASUREMENT
-#[tokio::test]
-async fn zz_measure() {
-    #![allow(clippy::disallowed_methods)]
-    let rig = rig(Mode::Open);
-    let n = 200_000u32;
-    let time = async |name: &str, lines: &[String], form: &str, rounds: usize| {
-        let heads: Vec<_> = lines
-            .iter()
-            .map(|line| {
-                let (method, uri) = line.split_once(' ').expect("line");
-                Request::builder().method(method).uri(uri).header("content-type", "application/x-www-form-urlencoded").body(()).expect("req").into_parts().0
-            })
-            .collect();
-        let cpu = || std::fs::read_to_string("/proc/thread-self/schedstat").expect("schedstat").split(" ").next().expect("n").parse::<u64>().expect("n");
-        let start = cpu();
-        for _ in 0..rounds {
-            for head in &heads {
-                let Ok(route) = rig.nacos.find(head) else { panic!() };
-                let r = rig.nacos.pass(route, head, form.as_bytes()).await.expect("ok");
-                assert!(r.status().is_success());
-            }
-        }
-        println!("{name}: {} ns", (cpu() - start) / (rounds * heads.len()) as u64);
-    };
-    let many = |m: &str, path: &str, extra: &str| -> Vec<String> {
-        (0..n).map(|i| format!("{m} /nacos/v1/ns/{path}?serviceName=bench-{}&ip=127.{}.{}.{}&port=8080&namespaceId=public&groupName=DEFAULT_GROUP&clusterName=DEFAULT{extra}", i / 10, i >> 16, (i >> 8) & 255, i & 255)).collect()
-    };
-    let reg = many("POST", "instance", "&weight=1.0&enabled=true&healthy=true&ephemeral=true&metadata=%7B%22version%22%3A%221.0%22%2C%22zone%22%3A%22a%22%7D");
-    time("register new", &reg, "", 1).await;
-    time("register again", &reg, "", 1).await;
-    let beats = many("PUT", "instance/beat", "");
-    time("light beat", &beats, "", 2).await;
-    let full = many("PUT", "instance/beat", "&beat=%7B%22ip%22%3A%22127.0.0.1%22%2C%22port%22%3A8080%2C%22serviceName%22%3A%22DEFAULT_GROUP%40%40bench%22%2C%22cluster%22%3A%22DEFAULT%22%2C%22weight%22%3A1%2C%22metadata%22%3A%7B%22version%22%3A%221.0%22%7D%2C%22scheduled%22%3Afalse%7D");
-    time("full beat", &full, "", 2).await;
-    time("one light beat", &beats[..1], "", 400000).await;
-    time("list 10", &["GET /nacos/v1/ns/instance/list?serviceName=bench-5&healthyOnly=false".to_owned()], "", 400000).await;
-    time("metrics", &["GET /nacos/v1/ns/operator/metrics".to_owned()], "", 400000).await;
 }

@@ -1,7 +1,7 @@
 //! Heartbeats, one at a time and in batches.
 //!
 //! Invariant: an instance nobody knows is 400202 at the first beat, which is what makes its client register again;
-//! a beat of a known instance costs two look-ups and no disk.
+//! a beat of a known instance costs one look-up and no disk.
 //! Not here: what silence does (`domain::lease`). A batch's `BatchDelHeartbeat` is taken and changes nothing: a
 //! lease here is a part of its instance, and goes with it.
 
@@ -39,17 +39,12 @@ impl PolarisGrpc {
 
     /// Renews a lease. One of a Nacos client is not for Polaris clients to renew.
     fn beat(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> u32 {
-        let Some(found) = self.naming.instance(service, instance) else { return codes::NOT_FOUND_RESOURCE };
-        if found.kind == Kind::Ephemeral {
-            return codes::NOT_FOUND_RESOURCE;
+        if self.naming.beat(service, instance, Kind::Polaris).is_ok() {
+            return codes::EXECUTE_SUCCESS;
         }
-        if found.lease_rule().is_none() {
-            return codes::HEARTBEAT_ON_DISABLED_INS;
-        }
-        match self.naming.beat(service, instance) {
-            Ok(_) => codes::EXECUTE_SUCCESS,
-            // It was deregistered in this moment.
-            Err(_) => codes::NOT_FOUND_RESOURCE,
+        match self.naming.instance(service, instance) {
+            Some(found) if found.kind.is_durable() => codes::HEARTBEAT_ON_DISABLED_INS,
+            _ => codes::NOT_FOUND_RESOURCE,
         }
     }
 
