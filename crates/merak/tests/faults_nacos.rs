@@ -303,6 +303,18 @@ fn a_slow_head_loses_its_connection() -> Result<()> {
     gone.context("the slow one")
 }
 
+/// A body that stops coming is not waited for.
+#[test]
+fn a_body_that_stops_is_not_waited_for() -> Result<()> {
+    let server = Server::start(env!("CARGO_BIN_EXE_merak"))?;
+    let address = &server.addresses().nacos_http;
+    let half = "POST /nacos/v1/ns/instance HTTP/1.1\r\nHost: m\r\nContent-Length: 100\r\n\r\nserviceName=bad";
+    let answer = HttpClient::new(address).send_raw(half.as_bytes(), false)?;
+    assert_eq!(answer.status, 408, "{}", answer.text());
+    assert_eq!(HttpClient::new(address).get(LIST, &WITNESS[..1])?.status, 200, "another client");
+    Ok(())
+}
+
 /// A connection that asks for nothing is closed, also when it has asked before.
 #[test]
 fn an_idle_connection_is_closed() -> Result<()> {

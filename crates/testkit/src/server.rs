@@ -192,7 +192,7 @@ fn launch(binary: &Path, options: &StartOptions, scratch: &TempDir) -> Result<(C
     }
     let log =
         File::options().create(true).append(true).open(log_path(scratch)).context("cannot open the log")?;
-    let mut child = Command::new(binary)
+    let mut child = clean_command(binary)
         .arg("serve")
         .arg("--data-dir")
         .arg(&data_dir)
@@ -213,6 +213,17 @@ fn launch(binary: &Path, options: &StartOptions, scratch: &TempDir) -> Result<(C
                 .context(format!("the server did not become ready; its log:\n{}", tail(&read_log(scratch)))))
         }
     }
+}
+
+/// Without the settings of whoever runs the tests: the program refuses variables it does not know.
+fn clean_command(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MERAK_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Gives up early when the process ends.

@@ -1,10 +1,17 @@
 //! Bodies: read with a bound, answered in one piece.
 //!
-//! Invariant: no more than the bound is ever held, whatever `Content-Length` says.
+//! Invariant: no more than the bound is ever held, whatever `Content-Length` says, and nobody is waited for who has
+//! stopped sending.
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the next piece of a body may take. Who sends nothing for so long has gone, or holds a connection on
+/// purpose.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The body of every HTTP answer of ours.
 pub type Body = Full<Bytes>;
@@ -18,6 +25,9 @@ pub enum BodyError {
         /// The bound.
         max: usize,
     },
+    /// Its client has stopped sending it.
+    #[error("nothing of the body came for {PIECE_TIMEOUT:?}")]
+    Slow,
     /// The connection broke, or the client framed it wrongly.
     #[error("the body could not be read")]
     Broken(#[source] hyper::Error),
@@ -33,7 +43,7 @@ pub async fn read(mut body: Incoming, max: usize) -> Result<Bytes, BodyError> {
     }
     let mut whole: Option<BytesMut> = None;
     let mut first = Bytes::new();
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = timeout(PIECE_TIMEOUT, body.frame()).await.map_err(|_| BodyError::Slow)? {
         let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else { continue };
         let held = whole.as_ref().map_or(first.len(), BytesMut::len);
         if held + data.len() > max {

@@ -93,6 +93,7 @@ impl Failure {
             | Failure::Body(BodyError::Broken(_)) => StatusCode::BAD_REQUEST,
             Failure::NoSuchInstance => StatusCode::NOT_FOUND,
             Failure::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::Body(BodyError::Slow) => StatusCode::REQUEST_TIMEOUT,
             Failure::Body(BodyError::TooLong { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Failure::Naming(NamingError::Refused(Refusal::NoSuchInstance)) => StatusCode::NOT_FOUND,
             // Nacos answers every other refusal with 400, that of a service which is not there included.
@@ -159,6 +160,7 @@ mod tests {
             (400, Failure::Account(AccountError::UnfitPassword)),
             (500, Failure::Account(AccountError::Hash)),
             (413, Failure::Body(BodyError::TooLong { max: 1 })),
+            (408, Failure::Body(BodyError::Slow)),
         ];
         for (status, failure) in &table {
             assert_eq!(failure.status().as_u16(), *status, "{failure:?}");

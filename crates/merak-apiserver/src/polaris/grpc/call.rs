@@ -20,10 +20,9 @@ use tonic::{Request, Status, Streaming};
 const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// tonic's side of a call, with our codec and bound.
-pub(super) fn grpc<Q, A>() -> Grpc<Messages<Q, A>>
+pub(super) fn grpc<Q>() -> Grpc<Messages<Q>>
 where
     Q: Message + Default + 'static,
-    A: Message + 'static,
 {
     Grpc::new(Messages::default()).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
@@ -31,12 +30,12 @@ where
 /// A function as the handler of a unary call.
 pub(super) struct Unary<F>(pub(super) F);
 
-impl<Q, A, H, F> UnaryService<Q> for Unary<H>
+impl<Q, H, F> UnaryService<Q> for Unary<H>
 where
     H: FnMut(Request<Q>) -> F,
-    F: Future<Output = Result<tonic::Response<Answer<A>>, Status>>,
+    F: Future<Output = Result<tonic::Response<Answer>, Status>>,
 {
-    type Response = Answer<A>;
+    type Response = Answer;
     type Future = F;
 
     fn call(&mut self, request: Request<Q>) -> F {
@@ -50,12 +49,12 @@ pub(super) struct Both<F> {
     pub(super) stop: CancellationToken,
 }
 
-impl<Q, A, H> StreamingService<Q> for Both<H>
+impl<Q, H> StreamingService<Q> for Both<H>
 where
-    H: FnMut(MetadataMap, Requests<Q>) -> Answers<A>,
+    H: FnMut(MetadataMap, Requests<Q>) -> Answers,
 {
-    type Response = Answer<A>;
-    type ResponseStream = Answers<A>;
+    type Response = Answer;
+    type ResponseStream = Answers;
     type Future = Ready<Result<tonic::Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<Q>>) -> Self::Future {
@@ -85,10 +84,10 @@ impl<Q> Stream for Requests<Q> {
 
 /// Answers on their way. A type of its own: with the bare stream, the compiler does not see that the future of
 /// the whole call may move between threads.
-pub(super) struct Answers<A>(pub(super) BoxStream<'static, Result<Answer<A>, Status>>);
+pub(super) struct Answers(pub(super) BoxStream<'static, Result<Answer, Status>>);
 
-impl<A> Stream for Answers<A> {
-    type Item = Result<Answer<A>, Status>;
+impl Stream for Answers {
+    type Item = Result<Answer, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_next_unpin(cx)

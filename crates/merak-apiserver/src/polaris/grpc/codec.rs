@@ -18,35 +18,43 @@ const YIELD_THRESHOLD: usize = 32 * 1024;
 
 /// An answer: bytes that many answers share, then what only this one says. Protobuf reads two encoded messages one
 /// after another as one message.
+///
+/// Both are bytes at once: our messages are large structs, and a call moves its answer through many hands.
 #[derive(Debug)]
-pub(super) struct Answer<A> {
+pub(super) struct Answer {
     /// Encoded once for many; may be empty.
     pub(super) shared: Bytes,
     /// This answer's own part.
-    pub(super) own: A,
+    pub(super) own: Bytes,
 }
 
-impl<A> From<A> for Answer<A> {
-    fn from(own: A) -> Answer<A> {
-        Answer { shared: Bytes::new(), own }
+impl Answer {
+    /// An answer that shares `shared`.
+    pub(super) fn sharing(shared: Bytes, own: &impl Message) -> Answer {
+        Answer { shared, own: own.encode_to_vec().into() }
     }
 }
 
-/// Reads messages `Q` and writes answers `A`.
-pub(super) struct Messages<Q, A>(PhantomData<fn(A) -> Q>);
+impl<M: Message> From<M> for Answer {
+    fn from(own: M) -> Answer {
+        Answer::sharing(Bytes::new(), &own)
+    }
+}
 
-impl<Q, A> Default for Messages<Q, A> {
+/// Reads messages `Q` and writes answers.
+pub(super) struct Messages<Q>(PhantomData<fn() -> Q>);
+
+impl<Q> Default for Messages<Q> {
     fn default() -> Self {
         Messages(PhantomData)
     }
 }
 
-impl<Q, A> Codec for Messages<Q, A>
+impl<Q> Codec for Messages<Q>
 where
     Q: Message + Default + 'static,
-    A: Message + 'static,
 {
-    type Encode = Answer<A>;
+    type Encode = Answer;
     type Decode = Q;
     type Encoder = Self;
     type Decoder = Self;
@@ -60,14 +68,14 @@ where
     }
 }
 
-impl<Q: 'static, A: Message + 'static> Encoder for Messages<Q, A> {
-    type Item = Answer<A>;
+impl<Q: 'static> Encoder for Messages<Q> {
+    type Item = Answer;
     type Error = Status;
 
-    fn encode(&mut self, answer: Answer<A>, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        into.reserve(answer.shared.len() + answer.own.encoded_len());
+    fn encode(&mut self, answer: Answer, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        into.reserve(answer.shared.len() + answer.own.len());
         into.put(answer.shared);
-        answer.own.encode_raw(into);
+        into.put(answer.own);
         Ok(())
     }
 
@@ -76,7 +84,7 @@ impl<Q: 'static, A: Message + 'static> Encoder for Messages<Q, A> {
     }
 }
 
-impl<Q: Message + Default, A> Decoder for Messages<Q, A> {
+impl<Q: Message + Default> Decoder for Messages<Q> {
     type Item = Q;
     type Error = Status;
 

@@ -87,7 +87,7 @@ pub(super) struct Batches {
 
 impl Batches {
     /// Answers the next batch. The stream ends at its first error: a message that cannot be read stays in front.
-    pub(super) async fn next(mut self) -> Result<Option<(Answer<HeartbeatsResponse>, Batches)>, Status> {
+    pub(super) async fn next(mut self: Box<Self>) -> Result<Option<(Answer, Box<Batches>)>, Status> {
         let Some(batch) = self.requests.next().await.transpose()? else { return Ok(None) };
         self.server.metrics.requests.inc();
         if !self.server.admits(self.permission, &self.token).await {

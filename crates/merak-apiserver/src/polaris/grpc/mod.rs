@@ -87,27 +87,31 @@ impl PolarisGrpc {
             tracing::debug!(%peer, path = request.uri().path(), "no such method");
             return Status::unimplemented("").into_http();
         };
+        // The future of a call is moved about by every layer: only heartbeats, which are short and by far the most,
+        // are part of it, all others are behind a pointer.
         match method.kind {
             Kind::Heartbeat => self.unary(method, request, |_, said| ready(Ok(self.heartbeat(said)))).await,
-            Kind::Discover => self.discover(method, request).await,
+            Kind::Discover => Box::pin(self.discover(method, request)).await,
             Kind::Register => {
                 let register =
                     |headers: MetadataMap, said| async move { Ok(self.register(&headers, said).await) };
-                self.unary(method, request, register).await
+                Box::pin(self.unary(method, request, register)).await
             }
             Kind::Deregister => {
-                self.unary(method, request, |_, said| async { Ok(self.deregister(said).await) }).await
+                let deregister = |_, said| async { Ok(self.deregister(said).await) };
+                Box::pin(self.unary(method, request, deregister)).await
             }
             Kind::ReportClient => {
-                self.unary(method, request, |_, said| ready(Ok(client::report(said)))).await
+                Box::pin(self.unary(method, request, |_, said| ready(Ok(client::report(said))))).await
             }
-            Kind::BatchHeartbeat => self.batch_heartbeats(method, request).await,
+            Kind::BatchHeartbeat => Box::pin(self.batch_heartbeats(method, request)).await,
             Kind::BatchGetHeartbeat => {
-                self.unary(method, request, |_, asked| ready(Ok(self.batch_get_heartbeat(asked)))).await
+                let get = |_, asked| ready(Ok(self.batch_get_heartbeat(asked)));
+                Box::pin(self.unary(method, request, get)).await
             }
             Kind::BatchDelHeartbeat => {
                 let nothing = |_, _: DelHeartbeatsRequest| ready(Ok(DelHeartbeatsResponse::default()));
-                self.unary(method, request, nothing).await
+                Box::pin(self.unary(method, request, nothing)).await
             }
         }
     }
@@ -139,7 +143,7 @@ impl PolarisGrpc {
             };
             answer.map(|answer| tonic::Response::new(Answer::from(answer)))
         };
-        grpc::<Q, A>().unary(Unary(gated), request).await
+        grpc::<Q>().unary(Unary(gated), request).await
     }
 
     /// Answers batches of heartbeats, one empty message each.
@@ -156,22 +160,21 @@ impl PolarisGrpc {
             let token = gate::header_token(&headers).to_owned();
             let batches =
                 Batches { server: Arc::clone(self), permission: method.permission, token, requests };
-            Answers(stream::try_unfold(batches, Batches::next).boxed())
+            Answers(stream::try_unfold(Box::new(batches), Batches::next).boxed())
         };
         self.streaming(open, request).await
     }
 
     /// Answers a call of many messages, until its client has asked everything or the server stops.
-    async fn streaming<B, Q, A>(
+    async fn streaming<B, Q>(
         &self,
-        open: impl FnMut(MetadataMap, Requests<Q>) -> Answers<A> + Send,
+        open: impl FnMut(MetadataMap, Requests<Q>) -> Answers + Send,
         request: http::Request<B>,
     ) -> http::Response<Body>
     where
         B: http_body::Body + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>> + Send,
         Q: Message + Default + 'static,
-        A: Message + 'static,
     {
         // A token of its own: streams would wait for each other at a shared one.
         grpc().streaming(Both { open, stop: self.stop.child_token() }, request).await

@@ -30,11 +30,7 @@ const OWNER: &str = "Polaris";
 const SERVICE_ID: usize = 32;
 
 /// Answers one question.
-pub(super) fn answer(
-    naming: &Naming,
-    question: Question,
-    service: Option<Service>,
-) -> Answer<DiscoverResponse> {
+pub(super) fn answer(naming: &Naming, question: Question, service: Option<Service>) -> Answer {
     let Some(mut service) = service else { return question.says(codes::EMPTY_REQUEST, None).into() };
     if given(service.namespace.as_deref()).is_none() {
         service.namespace = Some(DEFAULT_NAMESPACE.to_owned());
@@ -53,10 +49,11 @@ pub(super) fn answer(
     let shown = mapping::service_to_polaris(ServiceKey::as_ref(&view.key));
     // A name may be said in two ways (`DEFAULT_GROUP__a`); a client waits for the one it said.
     let variant = if name == shown { "" } else { name };
-    Answer {
-        shared: view.memo.get_or_encode(CODEC, variant, || encode(&view, name)),
-        own: DiscoverResponse { direction: question.direction, ..DiscoverResponse::default() },
-    }
+    let shared = view.memo.get_or_encode(CODEC, variant, || encode(&view, name));
+    Answer::sharing(
+        shared,
+        &DiscoverResponse { direction: question.direction, ..DiscoverResponse::default() },
+    )
 }
 
 fn encode(view: &ServiceView, name: &str) -> Bytes {

@@ -45,13 +45,13 @@ impl PolarisGrpc {
         let open = |headers: MetadataMap, requests| {
             let token = gate::header_token(&headers).to_owned();
             let talk = Talk { server: Arc::clone(self), permission: method.permission, token, requests };
-            Answers(stream::try_unfold(talk, Talk::next).boxed())
+            Answers(stream::try_unfold(Box::new(talk), Talk::next).boxed())
         };
         self.streaming(open, request).await
     }
 
     /// Answers one question of a caller who may ask.
-    fn discovered(&self, question: Question, service: Option<Service>) -> Answer<DiscoverResponse> {
+    fn discovered(&self, question: Question, service: Option<Service>) -> Answer {
         let Ok(kind) = Type::try_from(question.r#type) else {
             return question.says(codes::INVALID_DISCOVER_RESOURCE, service).into();
         };
@@ -85,13 +85,13 @@ struct Talk {
 }
 
 impl Talk {
-    async fn next(mut self) -> Result<Option<(Answer<DiscoverResponse>, Talk)>, Status> {
+    async fn next(mut self: Box<Self>) -> Result<Option<(Answer, Box<Talk>)>, Status> {
         let Some(request) = self.requests.next().await.transpose()? else { return Ok(None) };
         let answer = self.answer(request).await;
         Ok(Some((answer, self)))
     }
 
-    async fn answer(&mut self, request: DiscoverRequest) -> Answer<DiscoverResponse> {
+    async fn answer(&mut self, request: DiscoverRequest) -> Answer {
         self.server.metrics.requests.inc();
         let question = Question { r#type: request.r#type, direction: request.direction };
         let service = request.service;

@@ -18,11 +18,7 @@ use prost::Message as _;
 const CODEC: &str = "polaris-services";
 
 /// Answers one question.
-pub(super) fn answer(
-    naming: &Naming,
-    question: Question,
-    service: Option<Service>,
-) -> Answer<DiscoverResponse> {
+pub(super) fn answer(naming: &Naming, question: Question, service: Option<Service>) -> Answer {
     let Some(mut service) = service else { return question.says(codes::EMPTY_REQUEST, None).into() };
     let listing = naming.services(given(service.namespace.as_deref()));
     if listing.services.is_empty() {
@@ -39,10 +35,8 @@ pub(super) fn answer(
         revision: Some(listing.digest().to_owned()),
         ..Service::default()
     };
-    Answer {
-        shared: listing.memo.get_or_encode(CODEC, "", || encode(&listing)),
-        own: question.says(codes::EXECUTE_SUCCESS, Some(asked)),
-    }
+    let shared = listing.memo.get_or_encode(CODEC, "", || encode(&listing));
+    Answer::sharing(shared, &question.says(codes::EXECUTE_SUCCESS, Some(asked)))
 }
 
 /// The list alone: an answer's head is its own.
