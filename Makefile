@@ -45,12 +45,13 @@ compat:
 
 ## A thousand times kill -9 under write load (make test does fifty).
 crash:
-	MERAK_CRASH_ROUNDS=1000 $(CARGO) test --release --package merak --test crash -- --nocapture
+	MERAK_CRASH_ROUNDS=1000 $(CARGO) test --release --package merak --test crash --package merak-store -- --nocapture
 
-## Beside r-nacos (make install-rnacos), Nacos and polaris-server (NACOS_DIST, POLARIS_DIST) where present, and the bare stack.
+## Beside r-nacos (make install-rnacos), Nacos and polaris-server (NACOS_DIST, POLARIS_DIST) where present, and the bare
+## stack. About 20 minutes; the page and its charts go to target/bench. BENCH="--rounds 1 --only beat" is a quick look.
 bench:
 	$(CARGO) build --release --package merak --package merak-bench
-	target/release/merak-bench compare --merak target/release/merak --rnacos $(TOOLS)/bin/rnacos
+	RNACOS_BIN=$${RNACOS_BIN:-$(TOOLS)/bin/rnacos} target/release/merak-bench compare --merak target/release/merak --out target/bench $(BENCH)
 
 install-rnacos:
 	$(CARGO) install rnacos --version 0.8.8 --locked --root $(TOOLS)

@@ -231,3 +231,33 @@ async fn converse<A, F, B>(
         tracing::debug!(error = &error as &dyn Error, %peer, "a connection broke");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::task::noop_waker;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Each time it is woken, the task asks to be run again before it does anything.
+    #[test]
+    fn woken_tasks_wait_in_line() {
+        let polls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&polls);
+        let task = std::future::poll_fn(move |_| {
+            let before = counted.fetch_add(1, Ordering::Relaxed);
+            if before == 0 { Poll::Pending } else { Poll::Ready(()) }
+        });
+        let mut task = pin!(LastInLine::new(task));
+        let waker = noop_waker();
+        let mut cx = Context::from_waker(&waker);
+        for (name, done, expected) in [
+            ("woken", false, 0),
+            ("its turn", false, 1),
+            ("woken again", false, 1),
+            ("its last turn", true, 2),
+        ] {
+            assert_eq!(task.as_mut().poll(&mut cx).is_ready(), done, "{name}");
+            assert_eq!(polls.load(Ordering::Relaxed), expected, "{name}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::polaris::ensure_system;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use merak_domain::revision::DIGEST_OF_NOTHING;
@@ -272,4 +272,24 @@ async fn a_client_that_does_not_read() {
     let questions = usize::try_from(read.load(Ordering::Relaxed)).expect("few");
     assert!(questions < QUESTIONS / 10, "{questions} questions read for {answers} answers");
     assert!(questions - answers <= 1, "{questions} questions read for {answers} answers");
+}
+
+/// SDKs keep their streams open for ever. A server that stops answers what it was asked and ends them well.
+#[tokio::test]
+async fn streams_end_with_the_server() {
+    let world = World::open();
+    let asked = question(Type::Lane, Some(named("orders", "rec")));
+    for path in [methods::DISCOVER, methods::BATCH_HEARTBEAT] {
+        let first = Ok::<_, Infallible>(Frame::data(framed(std::slice::from_ref(&asked))));
+        let first = if path == methods::DISCOVER { vec![first] } else { Vec::new() };
+        let answers = first.len();
+        let frames = stream::iter(first).chain(stream::pending());
+        let request = http::Request::post(path).body(StreamBody::new(frames)).expect("a request");
+        let body = world.polaris.answer(request, peer()).await.into_body();
+        world.stop.cancel();
+        let collected = body.collect().await.expect("a body of ours does not break");
+        let status = collected.trailers().and_then(|trailers| trailers.get("grpc-status")).cloned();
+        assert_eq!(status.expect("a status"), "0", "{path}");
+        assert_eq!(unframed(collected.to_bytes()).len(), answers, "{path}");
+    }
 }

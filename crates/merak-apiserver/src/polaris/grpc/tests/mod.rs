@@ -42,6 +42,7 @@ struct World {
     metrics: Arc<Metrics>,
     store: MemoryStore,
     clock: Arc<ManualClock>,
+    stop: CancellationToken,
     _committer: Supervisor,
 }
 
@@ -101,14 +102,15 @@ impl World {
         });
         let naming = Naming::new(registry, commits, Arc::clone(&metrics), settings);
         let access = Arc::new(Access::new(mode, accounts, Tokens::new(&KEY), clock.clone()));
+        let stop = CancellationToken::new();
         let polaris = PolarisGrpc::new(PolarisParts {
             naming: naming.clone(),
             access,
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
-            stop: CancellationToken::new(),
+            stop: stop.clone(),
         });
-        World { polaris, naming, metrics, store, clock, _committer: supervisor }
+        World { polaris, naming, metrics, store, clock, stop, _committer: supervisor }
     }
 
     /// Sends a body of framed messages; the answers and the status of the call.
