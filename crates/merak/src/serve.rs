@@ -64,10 +64,14 @@ fn runtime(worker_threads: Option<NonZeroUsize>) -> io::Result<Runtime> {
         Some(threads) => threads,
         None => thread::available_parallelism()?,
     };
-    Builder::new_multi_thread()
-        .worker_threads(threads.get())
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .thread_name("merak")
-        .enable_all()
-        .build()
+    // One thread alone needs no queues that others could steal from.
+    let mut builder = match threads.get() {
+        1 => Builder::new_current_thread(),
+        several => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(several);
+            builder
+        }
+    };
+    builder.max_blocking_threads(BLOCKING_THREADS_MAX).thread_name("merak").enable_all().build()
 }

@@ -3,7 +3,7 @@
 //! Invariant: a part gets what it needs as arguments, and the server it makes holds everything that was loaded
 //! before a door opens. It ends in the order of `TaskKind`: doors, leases, committer.
 //! Not here: what the parts do; settings (`crate::config`), the order around it (`crate::serve`).
-//! Start reading at [`start`].
+//! Start reading at [`start()`].
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use merak_apiserver::common::listener::{self, Protocol};
 use merak_apiserver::common::mapping;
-use merak_apiserver::common::route::Incomings;
+use merak_apiserver::common::route::Arrival;
 use merak_apiserver::nacos::{NacosHttp, NacosParts};
 use merak_apiserver::ops::{Ops, OpsHttp, Readiness};
 use merak_apiserver::polaris::{PolarisGrpc, PolarisParts, ensure_system};
@@ -139,7 +139,7 @@ impl Core {
         });
         let (limits, clock, metrics) = (bounds(limits), self.clock.clone(), self.metrics.clone());
         supervisor.spawn(TaskKind::Listener, |stop| {
-            let answer = move |request, peer| ops.clone().answer(Incomings { request, peer });
+            let answer = move |request, peer| ops.clone().answer(Arrival { request, peer });
             listener::serve(socket, Protocol::Http1, limits, clock, metrics, answer, stop)
         });
     }
@@ -159,7 +159,7 @@ impl Core {
         supervisor.spawn(TaskKind::Listener, |stop| {
             let answer = move |request, peer| {
                 let nacos = nacos.clone();
-                async move { nacos.answer(Incomings { request, peer }).await }
+                async move { nacos.answer(Arrival { request, peer }).await }
             };
             listener::serve(socket, Protocol::Http1, limits, clock, metrics, answer, stop)
         });

@@ -32,8 +32,9 @@ use tokio_util::task::TaskTracker;
 /// How long accepting pauses when the process is out of file descriptors.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(50);
 
-/// Requests under way on one HTTP/2 connection. Each is bounded by the body limit; SDKs use a handful.
-const STREAMS_MAX: u32 = 1024;
+/// Requests under way on one HTTP/2 connection. Each is bounded by its message limit; SDKs use a handful, and a
+/// client that wants more waits or opens another connection.
+const STREAMS_MAX: u32 = 256;
 
 /// Bytes of answers that wait for one HTTP/2 stream's client to read; then that stream's handler waits.
 const SEND_BUFFER_MAX: usize = 256 * 1024;

@@ -19,7 +19,7 @@ use super::body::Body;
 pub type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 /// A request with the address it came from.
-pub struct Incomings {
+pub struct Arrival {
     /// The request; its body is not read yet.
     pub request: Request<Incoming>,
     /// The peer of the connection.
@@ -28,7 +28,7 @@ pub struct Incomings {
 
 /// One route of an HTTP listener whose handlers share `S` and get `R`: the request as it came, or what its
 /// protocol has read of it.
-pub struct Route<S, R = Incomings> {
+pub struct Route<S, R = Arrival> {
     /// Method.
     pub method: Method,
     /// Exact path.
@@ -40,12 +40,12 @@ pub struct Route<S, R = Incomings> {
 }
 
 /// All routes of a listener.
-pub struct Router<S, R = Incomings> {
+pub struct Router<S, R = Arrival> {
     routes: HashMap<&'static str, Vec<Route<S, R>>>,
 }
 
 /// What was found for a request.
-pub enum Match<'a, S, R = Incomings> {
+pub enum Match<'a, S, R = Arrival> {
     /// This route.
     Route(&'a Route<S, R>),
     /// The path is there, the method is not.

@@ -4,7 +4,7 @@
 //! Not here: what is counted (`app::metrics`), the Nacos probes (`nacos::http::health`).
 
 use crate::common::body::Body;
-use crate::common::route::{Answer, Incomings, Match, Route, Router};
+use crate::common::route::{Answer, Arrival, Match, Route, Router};
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
 use merak_app::access::{Access, Credentials, Permission};
@@ -70,7 +70,7 @@ impl OpsHttp {
     }
 
     /// Answers one request.
-    pub async fn answer(self: Arc<OpsHttp>, arrival: Incomings) -> Response<Body> {
+    pub async fn answer(self: Arc<OpsHttp>, arrival: Arrival) -> Response<Body> {
         let route = match self.router.find(arrival.request.method(), arrival.request.uri().path()) {
             Match::Route(route) => route,
             Match::OtherMethod => return text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
@@ -84,7 +84,7 @@ impl OpsHttp {
     }
 }
 
-fn metrics(ops: Arc<Ops>, _: Incomings) -> Answer {
+fn metrics(ops: Arc<Ops>, _: Arrival) -> Answer {
     Box::pin(async move {
         let mut answer = Response::new(Body::from(Bytes::from(ops.metrics.render(&ops.registry))));
         answer.headers_mut().insert(
@@ -95,11 +95,11 @@ fn metrics(ops: Arc<Ops>, _: Incomings) -> Answer {
     })
 }
 
-fn live(_: Arc<Ops>, _: Incomings) -> Answer {
+fn live(_: Arc<Ops>, _: Arrival) -> Answer {
     Box::pin(async { text(StatusCode::OK, "live\n") })
 }
 
-fn ready(ops: Arc<Ops>, _: Incomings) -> Answer {
+fn ready(ops: Arc<Ops>, _: Arrival) -> Answer {
     Box::pin(async move {
         if ops.readiness.is_ready() {
             text(StatusCode::OK, "ready\n")

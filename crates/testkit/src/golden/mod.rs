@@ -1,7 +1,7 @@
 //! Golden tests: exchanges recorded from the servers we are compatible with, played against ours and compared.
 //! Invariant: every step is played and compared unless an exception with a reason says otherwise, and an exception
 //! that names no step, or that expects what was recorded anyway, is itself a failure.
-//! Not here: what equal means ([`compare`]), how a request is sent ([`nacos`], [`polaris`]), the data
+//! Not here: what equal means (`compare`), how a request is sent ([`nacos`], [`polaris`]), the data
 //! (`crates/merak/tests/golden`). Start at [`Golden::load`] and [`Golden::play`].
 
 mod compare;

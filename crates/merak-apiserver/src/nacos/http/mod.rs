@@ -22,7 +22,7 @@ mod tests;
 use super::errors::Failure;
 use super::switches::Switches;
 use crate::common::body::{self, Body};
-use crate::common::route::{Incomings, Match, Route, Router};
+use crate::common::route::{Arrival, Match, Route, Router};
 use ::http::request::Parts;
 use ::http::{Response, StatusCode, header};
 use bytes::Bytes;
@@ -86,9 +86,9 @@ impl NacosHttp {
     }
 
     /// Answers a request.
-    pub async fn answer(self: &Arc<Self>, incomings: Incomings) -> Response<Body> {
+    pub async fn answer(self: &Arc<Self>, arrival: Arrival) -> Response<Body> {
         self.metrics.requests.inc();
-        let (head, body) = incomings.request.into_parts();
+        let (head, body) = arrival.request.into_parts();
         let route = match self.find(&head) {
             Match::Route(route) => route,
             Match::OtherMethod => return self.no_route(&head, true),

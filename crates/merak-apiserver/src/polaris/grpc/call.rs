@@ -16,15 +16,20 @@ use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, StreamingService, UnaryService};
 use tonic::{Request, Status, Streaming};
 
-/// The longest message that is read. A client that sends more fails its call; upstream's bound is the same.
-const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The longest message of a stream that is read. A client that sends more fails its call; upstream's bound is the
+/// same.
+pub(super) const STREAM_MESSAGE_MAX: usize = 4 * 1024 * 1024;
+
+/// The longest message of a unary call. The largest legal instance has about 275 KiB; with the 256 calls that one
+/// connection may have under way this bounds what a client can make us hold to 512 MiB.
+pub(super) const UNARY_MESSAGE_MAX: usize = 2 * 1024 * 1024;
 
 /// tonic's side of a call, with our codec and bound.
-pub(super) fn grpc<Q>() -> Grpc<Messages<Q>>
+pub(super) fn grpc<Q>(message_max: usize) -> Grpc<Messages<Q>>
 where
     Q: Message + Default + 'static,
 {
-    Grpc::new(Messages::default()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    Grpc::new(Messages::default()).max_decoding_message_size(message_max)
 }
 
 /// A function as the handler of a unary call.

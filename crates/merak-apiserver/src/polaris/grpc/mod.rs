@@ -20,7 +20,7 @@ mod register;
 mod tests;
 
 use super::check;
-use call::{Answers, Both, Requests, Unary, grpc};
+use call::{Answers, Both, Requests, STREAM_MESSAGE_MAX, UNARY_MESSAGE_MAX, Unary, grpc};
 use codec::Answer;
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -143,7 +143,7 @@ impl PolarisGrpc {
             };
             answer.map(|answer| tonic::Response::new(Answer::from(answer)))
         };
-        grpc::<Q>().unary(Unary(gated), request).await
+        grpc::<Q>(UNARY_MESSAGE_MAX).unary(Unary(gated), request).await
     }
 
     /// Answers batches of heartbeats, one empty message each.
@@ -177,7 +177,7 @@ impl PolarisGrpc {
         Q: Message + Default + 'static,
     {
         // A token of its own: streams would wait for each other at a shared one.
-        grpc().streaming(Both { open, stop: self.stop.child_token() }, request).await
+        grpc(STREAM_MESSAGE_MAX).streaming(Both { open, stop: self.stop.child_token() }, request).await
     }
 }
 
