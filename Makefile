@@ -21,7 +21,7 @@ check: deny
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	$(CARGO) xtask codegen --check
 	$(CARGO) xtask tidy
-	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --quiet
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
 
 ## Licences, sources and bans of all dependencies. Advisories need the network's advisory database: cargo deny check.
 deny: $(TOOLS)/bin/cargo-deny

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a route cannot be written without its permission, and no handler runs before the gate has let the
 //! request through; the gate looks at the matched route, never at the path.
-//! Not here: how a refusal is said ([`Door`] of each protocol), the decision (`app::access`).
+//! Not here: how a refusal is said (each protocol), the decision (`app::access`).
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;

@@ -58,6 +58,8 @@ impl ServiceView {
 pub struct ViewCell {
     view: OnceLock<Arc<ServiceView>>,
     shown_ms: AtomicU64,
+    /// Whether the registry has it on its list of views to forget when idle.
+    is_listed: AtomicBool,
 }
 
 impl Derived for ViewCell {
@@ -67,16 +69,19 @@ impl Derived for ViewCell {
 }
 
 impl ViewCell {
-    /// The view of `state`, built now unless there is one. The flag says whether it was built.
+    /// The view of `state`, built now unless there is one; `on_built` is told. The flag says that the view is to
+    /// be put on the list of views to forget when idle, where the cell is not yet.
     pub(crate) fn get(
         state: &ServiceState<ViewCell>,
         wall_ms: impl FnOnce() -> u64,
         budget: &Arc<MemoBudget>,
+        on_built: impl FnOnce(),
     ) -> (Arc<ServiceView>, bool) {
         let cell = &state.derived;
-        let mut built = false;
+        let mut is_new = false;
         let view = cell.view.get_or_init(|| {
-            built = true;
+            on_built();
+            is_new = !cell.is_listed.swap(true, Ordering::Relaxed);
             let now = wall_ms();
             // Readers hold the shard's read lock here, so no other view of this service is being made.
             let shown_ms = now.max(cell.shown_ms.load(Ordering::Relaxed) + 1);
@@ -97,15 +102,16 @@ impl ViewCell {
         if !view.used.load(Ordering::Relaxed) {
             view.used.store(true, Ordering::Relaxed);
         }
-        (Arc::clone(view), built)
+        (Arc::clone(view), is_new)
     }
 
-    /// Whether the view was used since the last call; forgets it if not.
+    /// Whether the view was used since the last call; forgets it, and that it is listed, if not.
     pub(crate) fn forget_idle(&mut self) -> bool {
         match self.view.get() {
             Some(view) if view.take_used() => true,
             _ => {
                 self.view.take();
+                *self.is_listed.get_mut() = false;
                 false
             }
         }

@@ -97,7 +97,7 @@ impl Registry {
                     kept.push(service);
                 }
             }
-            // A service changed and viewed again may be listed twice; once is enough.
+            // A service removed and made again is listed once by either.
             kept.sort_unstable();
             kept.dedup();
             cell.viewed.lock().append(&mut kept);

@@ -157,11 +157,16 @@ impl Registry {
     pub fn view(&self, service: ServiceRef<'_>) -> Option<Arc<ServiceView>> {
         let cell = self.cell(service);
         let state = cell.state.read();
-        let (view, built) =
-            ViewCell::get(state.naming.service(service)?, || self.clock.wall_ms(), &self.memos);
+        let (view, is_new) = ViewCell::get(
+            state.naming.service(service)?,
+            || self.clock.wall_ms(),
+            &self.memos,
+            || {
+                self.metrics.views_built.inc();
+            },
+        );
         drop(state);
-        if built {
-            self.metrics.views_built.inc();
+        if is_new {
             cell.viewed.lock().push(Arc::clone(&view.key));
         }
         Some(view)
