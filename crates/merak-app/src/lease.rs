@@ -7,6 +7,7 @@ use crate::commit::{Command, CommitHandle};
 use crate::registry::Registry;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -29,12 +30,23 @@ pub async fn sweep(registry: Arc<Registry>, commits: CommitHandle, stop: Cancell
         tokio::select! {
             () = stop.cancelled() => return,
             _ = leases.tick() => {
-                registry.sweep_leases();
+                for shard in 0..registry.shards() {
+                    while registry.sweep_leases(shard) {
+                        // A million leases that run out at once must not keep look-ups waiting.
+                        yield_now().await;
+                    }
+                }
                 turned.append(&mut registry.take_turned());
                 settle(&commits, &mut turned).await;
             }
-            _ = leftovers.tick() => forget(&registry, &commits),
-            _ = views.tick() => registry.sweep_views(),
+            _ = leftovers.tick() => for shard in 0..registry.shards() {
+                forget(&registry, shard, &commits);
+                yield_now().await;
+            },
+            _ = views.tick() => for shard in 0..registry.shards() {
+                registry.sweep_views(shard);
+                yield_now().await;
+            },
         }
     }
 }
@@ -67,8 +79,8 @@ async fn settle(commits: &CommitHandle, turned: &mut Vec<crate::registry::Turned
     }
 }
 
-fn forget(registry: &Registry, commits: &CommitHandle) {
-    for gone in registry.sweep_leftovers() {
+fn forget(registry: &Registry, shard: usize, commits: &CommitHandle) {
+    for gone in registry.sweep_leftovers(shard) {
         let command = Command::ForgetOverride { service: gone.service, instance: gone.instance };
         if let Err(error) = commits.enqueue(command) {
             // It is asked for again when the server starts next.

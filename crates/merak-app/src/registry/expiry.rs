@@ -28,23 +28,24 @@ pub struct ForgottenOverride {
 }
 
 impl Registry {
-    /// Lets leases run out that are past their deadline, shard by shard, until none is left.
-    pub fn sweep_leases(&self) -> usize {
-        let mut swept = 0;
-        for cell in &self.shards {
-            loop {
-                let due = cell.leases.lock().expire(self.clock.now(), SWEEP_BATCH_MAX);
-                if due.is_empty() {
-                    break;
-                }
-                swept += due.len();
-                let mut state = cell.state.write();
-                for lease in &due {
-                    self.run_out(cell, &mut state, lease);
-                }
-            }
+    /// How many shards there are to sweep.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Lets leases of one shard run out that are past their deadline, a batch of them. `true`: there may be more,
+    /// and the caller should let others work before it asks again.
+    pub fn sweep_leases(&self, shard: usize) -> bool {
+        let cell = &self.shards[shard];
+        let due = cell.leases.lock().expire(self.clock.now(), SWEEP_BATCH_MAX);
+        if due.is_empty() {
+            return false;
         }
-        swept
+        let mut state = cell.state.write();
+        for lease in &due {
+            self.run_out(cell, &mut state, lease);
+        }
+        due.len() == SWEEP_BATCH_MAX
     }
 
     /// The durable instances whose lease turned since this was last called.
@@ -63,45 +64,43 @@ impl Registry {
         }
     }
 
-    /// Removes leftovers that are old enough; gives back what must be forgotten durably.
-    pub fn sweep_leftovers(&self) -> Vec<ForgottenOverride> {
+    /// Removes leftovers of one shard that are old enough; gives back what must be forgotten durably.
+    pub fn sweep_leftovers(&self, shard: usize) -> Vec<ForgottenOverride> {
         let now = self.clock.now();
+        let cell = &self.shards[shard];
         let mut forgotten = Vec::new();
-        for cell in &self.shards {
-            while let Some(leftover) = take_old(cell, now) {
-                match leftover {
-                    Leftover::Service(service) => {
-                        let mut state = cell.state.write();
-                        for change in state.naming.remove_leftover(ServiceKey::as_ref(&service)) {
-                            self.apply_locked(cell, &mut state, &change, Cause::Other);
-                        }
+        while let Some(leftover) = take_old(cell, now) {
+            match leftover {
+                Leftover::Service(service) => {
+                    let mut state = cell.state.write();
+                    for change in state.naming.remove_leftover(ServiceKey::as_ref(&service)) {
+                        self.apply_locked(cell, &mut state, &change, Cause::Other);
                     }
-                    Leftover::Override(service, instance) => {
-                        forgotten.push(ForgottenOverride { service, instance });
-                    }
+                }
+                Leftover::Override(service, instance) => {
+                    forgotten.push(ForgottenOverride { service, instance });
                 }
             }
         }
         forgotten
     }
 
-    /// Forgets views that nobody asked for since the last call, with the answers encoded from them.
-    pub fn sweep_views(&self) {
-        for cell in &self.shards {
-            let viewed = std::mem::take(&mut *cell.viewed.lock());
-            let mut kept = Vec::new();
-            for service in viewed {
-                let mut state = cell.state.write();
-                let name = ServiceKey::as_ref(&service);
-                if state.naming.service_mut(name).is_some_and(|s| s.derived.forget_idle()) {
-                    kept.push(service);
-                }
+    /// Forgets views of one shard that nobody asked for since the last call, with the answers encoded from them.
+    pub fn sweep_views(&self, shard: usize) {
+        let cell = &self.shards[shard];
+        let viewed = std::mem::take(&mut *cell.viewed.lock());
+        let mut kept = Vec::new();
+        for service in viewed {
+            let mut state = cell.state.write();
+            let name = ServiceKey::as_ref(&service);
+            if state.naming.service_mut(name).is_some_and(|s| s.derived.forget_idle()) {
+                kept.push(service);
             }
-            // A service removed and made again is listed once by either.
-            kept.sort_unstable();
-            kept.dedup();
-            cell.viewed.lock().append(&mut kept);
         }
+        // A service removed and made again is listed once by either.
+        kept.sort_unstable();
+        kept.dedup();
+        cell.viewed.lock().append(&mut kept);
     }
 
     /// Takes note of operators' settings whose instance is not there, as after a restart: ephemeral instances
