@@ -11,7 +11,6 @@ run:
 
 ## Unit, property, suite, golden, fault and scenario tests, then real client libraries against the built binary.
 test:
-	$(CARGO) build --package merak
 	$(CARGO) test --workspace
 	$(CARGO) xtask clients --binary target/debug/merak
 
@@ -25,7 +24,7 @@ check: deny
 
 ## Licences, sources and bans of all dependencies. Advisories need the network's advisory database: cargo deny check.
 deny: $(TOOLS)/bin/cargo-deny
-	$(TOOLS)/bin/cargo-deny --all-features check bans licenses sources
+	$(TOOLS)/bin/cargo-deny --all-features check --hide-inclusion-graph bans licenses sources
 
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install cargo-deny --locked --root $(TOOLS)

@@ -10,9 +10,10 @@ use crate::task::{Supervisor, TaskKind};
 use crate::testing::memory_store::MemoryStore;
 use crate::{lease, start};
 use merak_domain::naming::instance::{ClusterName, preserved};
+use merak_domain::naming::key::GivenKey;
 use merak_domain::naming::{
-    AddressRef, Change, Details, InstanceKey, InstanceRef, Kind, Metadata, OperatorChange, Refusal,
-    Registration, ServiceRef, Weight,
+    AddressRef, Change, Details, InstanceId, InstanceKey, InstanceRef, Kind, Metadata, OperatorChange,
+    Refusal, Registration, ServiceRef, Weight,
 };
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -213,6 +214,34 @@ async fn a_deletion_and_registrations_race() {
             rig.register(said(1, Kind::Polaris)).await.expect("registers");
         }
     }
+}
+
+/// An id its client chose is one instance, in whichever service it was registered last; its beats find it.
+#[tokio::test]
+async fn a_chosen_id_is_in_one_service_whoever_races() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    let other = ServiceRef { name: "other", ..DEMO };
+    let chosen = |port| {
+        let address = AddressRef::new("127.0.0.1", port).to_address();
+        let key = InstanceKey::Given(Box::new(GivenKey { id: "mine".into(), address }));
+        Registration { key, ..beating(port, 5) }
+    };
+    for round in 0..50 {
+        let (one, two) = tokio::join!(
+            rig.naming.register(DEMO, chosen(1), Acknowledge::Done),
+            rig.naming.register(other, chosen(2), Acknowledge::Done),
+        );
+        one.expect("registers");
+        two.expect("registers");
+        let there = |service| rig.naming.view(service).map_or(0, |view| view.instances.len());
+        assert_eq!(there(DEMO) + there(other), 1, "round {round}");
+        let (service, key) = rig.naming.by_id(&InstanceId::parse("mine")).expect("is known by its id");
+        rig.naming.beat(service.as_ref().as_ref(), key.as_ref(), Kind::Polaris).expect("its lease is there");
+    }
+    let (service, key) = rig.naming.by_id(&InstanceId::parse("mine")).expect("is known by its id");
+    rig.naming.deregister(service.as_ref().as_ref(), key.as_ref(), |_| true).await.expect("deregisters");
+    assert!(rig.naming.by_id(&InstanceId::parse("mine")).is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Waiting for something that happens elsewhere: a bounded number of tries with a pause between them.
 //! Invariant: no clock is read, so a machine that stands still for a minute does not fail a test.
-//! Not here: time inside the server, which tests pass in (`merak_app::clock`).
+//! Not here: time inside the server, which tests pass in (`merak_app::ports::Clock`).
 
 use std::time::Duration;
 

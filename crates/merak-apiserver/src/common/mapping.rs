@@ -5,8 +5,7 @@
 //! both sides can say.
 //! Not here: which texts are legal (`domain::naming::rules`), the weight's two scales (`domain::naming::weight`).
 
-use merak_domain::naming::instance::ClusterName;
-use merak_domain::naming::{DEFAULT_GROUP, DEFAULT_NAMESPACE, Metadata, ServiceRef};
+use merak_domain::naming::{DEFAULT_GROUP, DEFAULT_NAMESPACE, ServiceRef};
 use std::borrow::Cow;
 
 /// What Nacos calls our default namespace.
@@ -60,11 +59,6 @@ pub fn service_to_polaris(service: ServiceRef<'_>) -> Cow<'_, str> {
     } else {
         Cow::Owned(format!("{}{POLARIS_GROUP_SEPARATOR}{}", service.group, service.name))
     }
-}
-
-/// Takes the Nacos cluster out of metadata a Polaris client sent.
-pub fn cluster_from_polaris(metadata: &Metadata) -> ClusterName {
-    metadata.get(POLARIS_CLUSTER_KEY).map_or_else(ClusterName::default, ClusterName::new)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 use crate::registry::{Cause, Registry};
 use merak_domain::access::User;
 use merak_domain::naming::{
-    At, Change, InstanceKey, Kind, Metadata, OperatorChange, Refusal, Registration, Removal, Selector,
-    ServiceKey, ServiceSpec,
+    At, Change, InstanceId, InstanceKey, Kind, Metadata, OperatorChange, Refusal, Registration, Removal,
+    Selector, ServiceKey, ServiceSpec,
 };
 use std::sync::Arc;
 
@@ -109,16 +109,18 @@ impl Command {
             Command::Register { service, registration, create_service, create_namespace } => {
                 let name = ServiceKey::as_ref(service);
                 let durable = registration.kind.is_durable();
-                let (mut changes, at) = registry.decide(name, |shard, at| {
+                let (changes, at) = registry.decide(name, |shard, at| {
                     (shard.register(name, Registration::clone(registration), *create_service, at), at)
                 });
-                if let Ok(changes) = &mut changes
-                    && matches!(changes.first(), Some(Change::PutService(..)))
-                {
-                    ensure_namespace(registry, name.namespace, durable, *create_namespace, at, changes)?;
+                let mut changes = changes?;
+                if matches!(changes.first(), Some(Change::PutService(..))) {
+                    ensure_namespace(registry, name.namespace, durable, *create_namespace, at, &mut changes)?;
                     changes.retain(|change| !made(change));
                 }
-                changes
+                if let InstanceKey::Given(given) = &registration.key {
+                    changes.splice(0..0, give_up_elsewhere(registry, service, &registration.key, &given.id));
+                }
+                Ok(changes)
             }
             Command::Deregister { service, instance, kinds } => {
                 let name = ServiceKey::as_ref(service);
@@ -191,6 +193,23 @@ impl Command {
             Command::Register { .. } => Cause::Registered,
             _ => Cause::Other,
         }
+    }
+}
+
+/// An id that its client chose is one instance in the whole registry: where another has it, that one goes.
+fn give_up_elsewhere(
+    registry: &Registry,
+    service: &Arc<ServiceKey>,
+    instance: &InstanceKey,
+    id: &str,
+) -> Vec<Change> {
+    match registry.by_id(&InstanceId::parse(id)) {
+        Some((other_service, other)) if other_service != *service || other != *instance => {
+            let name = ServiceKey::as_ref(&other_service);
+            registry
+                .decide(name, |shard, _| shard.deregister(name, other.as_ref(), |_| true, Removal::Replaced))
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Footprints {
     /// Namespaces made or removed by name.
     namespaces_held: HashSet<Box<str>>,
     users: HashSet<Box<str>>,
+    /// Ids that clients chose: each is one instance, in whichever service.
+    ids: HashSet<Box<str>>,
 }
 
 impl Footprints {
@@ -53,7 +55,11 @@ impl Footprints {
         let free = !self.held.contains(service) && !self.namespaces_held.contains(service.namespace());
         self.entered.get_or_insert_with(service, Arc::clone);
         self.namespaces_entered.get_or_insert_with(service.namespace(), |name| name.into());
-        self.instances.insert((Arc::clone(service), instance.clone())) && free
+        let id_is_free = match instance {
+            InstanceKey::Given(given) => self.ids.insert(given.id.clone()),
+            InstanceKey::Address(_) => true,
+        };
+        self.instances.insert((Arc::clone(service), instance.clone())) && id_is_free && free
     }
 }
 

@@ -33,8 +33,12 @@ impl Ids {
         self.stripe(&id).lock().insert(id, (Arc::clone(service), instance.clone()));
     }
 
-    pub(super) fn remove(&self, id: &InstanceId) {
-        self.stripe(id).lock().remove(id);
+    /// Forgets an id, unless it is another instance's by now.
+    pub(super) fn remove(&self, id: &InstanceId, service: &Arc<ServiceKey>, instance: &InstanceKey) {
+        let mut stripe = self.stripe(id).lock();
+        if stripe.get(id).is_some_and(|(of, known)| of == service && known == instance) {
+            stripe.remove(id);
+        }
     }
 
     fn stripe(&self, id: &InstanceId) -> &Stripe {

@@ -389,7 +389,9 @@ impl Registry {
         if before.is_none() {
             self.instances.fetch_add(1, Ordering::Relaxed);
         }
-        if now.kind.is_durable() && before.is_none_or(|before| !before.kind.is_durable()) {
+        // One with an id of its own may have a new address with it.
+        let is_news = before.is_none_or(|before| !before.kind.is_durable());
+        if now.kind.is_durable() && (is_news || matches!(now.key, InstanceKey::Given(_))) {
             self.ids.put(self.id_of(name, &now.key), service, &now.key);
         }
         if cause != Cause::Registered {
@@ -423,7 +425,7 @@ impl Registry {
         let name = ServiceKey::as_ref(service);
         self.instances.fetch_sub(1, Ordering::Relaxed);
         if before.kind.is_durable() {
-            self.ids.remove(&self.id_of(name, &before.key));
+            self.ids.remove(&self.id_of(name, &before.key), service, &before.key);
         }
         let hash = instance_hash(&self.hasher, name, before.key.as_ref());
         cell.leases.lock().revoke(hash, |key| key.is(name, before.key.as_ref()));

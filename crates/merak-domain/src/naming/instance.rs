@@ -5,7 +5,7 @@
 
 use super::{InstanceKey, Metadata, Weight};
 use crate::Revision;
-use crate::lease::Rule;
+use crate::lease::{NACOS_BEAT_INTERVAL_MS, NACOS_BEAT_TIMEOUT_MS, NACOS_DELETE_TIMEOUT_MS, Rule};
 use std::sync::Arc;
 
 /// How an instance is kept and who says that it lives.
@@ -104,7 +104,11 @@ pub struct BeatTimes {
 
 impl BeatTimes {
     /// What a client that says nothing gets.
-    pub const DEFAULT: BeatTimes = BeatTimes { interval_ms: 5_000, timeout_ms: 15_000, delete_ms: 30_000 };
+    pub const DEFAULT: BeatTimes = BeatTimes {
+        interval_ms: NACOS_BEAT_INTERVAL_MS,
+        timeout_ms: NACOS_BEAT_TIMEOUT_MS,
+        delete_ms: NACOS_DELETE_TIMEOUT_MS,
+    };
 
     /// Reads the `preserved.*` overrides: digits only, anything else counts as not given.
     pub fn of(metadata: &Metadata) -> BeatTimes {

@@ -4,8 +4,7 @@
 
 use super::super::{check, convert, errors};
 use super::{PolarisGrpc, response};
-use merak_app::naming::{Acknowledge, NamingError};
-use merak_domain::naming::{InstanceId, InstanceKey, ServiceKey, ServiceRef};
+use merak_app::naming::Acknowledge;
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{Instance, Response};
 use tonic::metadata::MetadataMap;
@@ -23,11 +22,7 @@ impl PolarisGrpc {
         let (registration, id) = convert::registration(&said, &named, address);
         let acknowledge =
             if headers.contains_key(ASYNC_HEADER) { Acknowledge::Queued } else { Acknowledge::Done };
-        let registered = match self.give_up_elsewhere(named.service, &registration.key, &id).await {
-            Ok(()) => self.naming.register(named.service, registration, acknowledge).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = registered {
+        if let Err(error) = self.naming.register(named.service, registration, acknowledge).await {
             return Response { instance: Some(said), ..response(errors::code(&error)) };
         }
         let host = Some(named.host.to_owned());
@@ -41,24 +36,5 @@ impl PolarisGrpc {
             ..Instance::default()
         };
         Response { instance: Some(instance), ..response(codes::EXECUTE_SUCCESS) }
-    }
-
-    /// An id that its client chose is one instance in the whole registry: where another has it, that one goes, as
-    /// when upstream writes over a row. Within its service such an instance just takes its new address.
-    async fn give_up_elsewhere(
-        &self,
-        service: ServiceRef<'_>,
-        key: &InstanceKey,
-        id: &InstanceId,
-    ) -> Result<(), NamingError> {
-        if matches!(key, InstanceKey::Address(_)) {
-            return Ok(());
-        }
-        let Some((other_service, other)) = self.naming.by_id(id) else { return Ok(()) };
-        let other_service = ServiceKey::as_ref(&other_service);
-        if other_service == service && other == *key {
-            return Ok(());
-        }
-        self.naming.deregister(other_service, other.as_ref(), |_| true).await.map(drop)
     }
 }
