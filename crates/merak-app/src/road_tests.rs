@@ -9,6 +9,7 @@ use crate::registry::Registry;
 use crate::task::{Supervisor, TaskKind};
 use crate::testing::memory_store::MemoryStore;
 use crate::{lease, start};
+use merak_domain::naming::ServiceSpec;
 use merak_domain::naming::instance::{ClusterName, preserved};
 use merak_domain::naming::key::GivenKey;
 use merak_domain::naming::{
@@ -214,6 +215,91 @@ async fn a_deletion_and_registrations_race() {
             rig.register(said(1, Kind::Polaris)).await.expect("registers");
         }
     }
+}
+
+/// What an operator sets takes an fsync; what the client does meanwhile must not be undone by it.
+#[tokio::test(start_paused = true)]
+async fn an_operator_and_a_client_race() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    let weight = |weight| OperatorChange { weight: Weight::from_nacos(weight), ..OperatorChange::default() };
+    let own = |value| {
+        let metadata = Metadata::from_pairs([("own", value)]);
+        Registration { metadata, ..said(1, Kind::Ephemeral) }
+    };
+    rig.register(own("old")).await.expect("registers");
+
+    // It registers anew.
+    store.hold();
+    let (operated, ()) = tokio::join!(rig.naming.operate(DEMO, at(1), weight(7.0)), async {
+        store.asked_for(1).await;
+        rig.register(own("new")).await.expect("registers");
+        store.release();
+    });
+    assert!(operated.expect("operates"));
+    let now = rig.naming.instance(DEMO, at(1)).expect("is there");
+    assert_eq!((now.weight.as_nacos(), now.metadata.get("own")), (7.0, Some("new")));
+
+    // It is healed by a beat.
+    tokio::time::sleep(Duration::from_millis(15_500)).await;
+    assert_eq!(rig.seen(), [(1, false)]);
+    store.hold();
+    let (operated, ()) = tokio::join!(rig.naming.operate(DEMO, at(1), weight(8.0)), async {
+        store.asked_for(2).await;
+        rig.naming.beat(DEMO, at(1), Kind::Ephemeral).expect("is known");
+        store.release();
+    });
+    assert!(operated.expect("operates"));
+    assert_eq!(rig.seen(), [(1, true)], "a beat is not undone");
+
+    // It deregisters.
+    store.hold();
+    let (operated, ()) = tokio::join!(rig.naming.operate(DEMO, at(1), weight(9.0)), async {
+        store.asked_for(3).await;
+        assert!(rig.naming.deregister(DEMO, at(1), |_| true).await.expect("deregisters"));
+        store.release();
+    });
+    assert!(operated.expect("operates"));
+    assert_eq!(rig.seen(), [], "what was deregistered does not come back");
+}
+
+/// A heartbeat that comes while its instance's death is being made durable wins in the end.
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_and_a_death_race() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    rig.register(beating(1, 1)).await.expect("registers");
+    store.hold();
+    store.asked_for(2).await;
+    rig.naming.beat(DEMO, at(1), Kind::Polaris).expect("is known");
+    store.release();
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        rig.naming.beat(DEMO, at(1), Kind::Polaris).expect("is known");
+    }
+    assert_eq!(rig.seen(), [(1, true)]);
+}
+
+/// The first creator decides which instances a service takes, also while its creation is being made durable.
+#[tokio::test]
+async fn a_service_and_its_first_ephemeral_instance_race() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    store.hold();
+    let (created, registered) = tokio::join!(
+        async {
+            let created = rig.naming.create_service(DEMO, ServiceSpec::default());
+            created.await
+        },
+        async {
+            store.asked_for(1).await;
+            store.release();
+            rig.register(said(1, Kind::Ephemeral)).await
+        }
+    );
+    created.expect("creates");
+    let refused = CommitError::Refused(Refusal::OtherKind { ephemeral: false }).to_string();
+    assert_eq!(registered.expect_err("it takes persistent instances").to_string(), refused);
 }
 
 /// An id its client chose is one instance, in whichever service it was registered last; its beats find it.

@@ -45,6 +45,13 @@ async fn live(config: &Config, listeners: Listeners) -> anyhow::Result<()> {
     if let Err(error) = write!(io::stdout(), "{banner}") {
         tracing::warn!(%error, "nobody reads standard output: the banner was not printed");
     }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        nacos_http = %addresses.nacos_http,
+        polaris_grpc = %addresses.polaris_grpc,
+        ops = %addresses.ops,
+        "serving"
+    );
     let (signal, outcome) = tokio::select! {
         signal = signals.next() => (Some(signal), Ok(())),
         failure = server.failed() => (None, Err(failure.into())),

@@ -8,7 +8,7 @@ use crate::access::Accounts;
 use crate::metrics::Metrics;
 use crate::ports::{Clock, Store, StoreError};
 use crate::registry::{Cause, Registry};
-use merak_domain::naming::{Change, Refusal};
+use merak_domain::naming::{Change, Refusal, ServiceKey};
 use merak_domain::{ErrorKind, Moment};
 use std::sync::Arc;
 use std::time::Duration;
@@ -240,7 +240,7 @@ impl Committer {
     }
 
     /// Decides the jobs that wait, as many as can share a batch; the others wait on.
-    fn decide_waiting(&mut self) -> (Vec<Decided>, Vec<Change>, Vec<Arc<merak_domain::naming::ServiceKey>>) {
+    fn decide_waiting(&mut self) -> (Vec<Decided>, Vec<Change>, Vec<Arc<ServiceKey>>) {
         let jobs = std::mem::take(&mut self.waiting);
         let mut footprints = Footprints::default();
         let mut made = Made::default();
@@ -257,11 +257,25 @@ impl Committer {
                 self.waiting.push(job);
                 continue;
             }
-            if let Command::DeleteService { service } = &job.command {
+            let mut fence = |service: &Arc<ServiceKey>| {
                 self.registry.fence(service);
                 fenced.push(Arc::clone(service));
+            };
+            if let Command::DeleteService { service }
+            | Command::CreateService { service, .. }
+            | Command::ForgetOverride { service, .. } = &job.command
+            {
+                fence(service);
             }
-            match job.command.decide(&self.registry, |change| made.has(change)) {
+            let mut outcome = job.command.decide(&self.registry, |change| made.has(change));
+            if let (Command::Register { service, .. }, Ok(changes)) = (&job.command, &outcome)
+                && changes.iter().any(|change| matches!(change, Change::PutService(..)))
+            {
+                // Which kind of instances a service takes is decided by the first: keep others out, look again.
+                fence(service);
+                outcome = job.command.decide(&self.registry, |change| made.has(change));
+            }
+            match outcome {
                 Ok(changes) => {
                     for change in &changes {
                         made.note(change);

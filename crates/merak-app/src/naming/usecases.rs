@@ -125,8 +125,9 @@ impl Naming {
         instance: InstanceRef<'_>,
         kind: Kind,
     ) -> Result<Renewed, Unknown> {
+        let renewed = self.registry.renew(service, instance, kind)?;
         self.metrics.beats.inc();
-        self.registry.renew(service, instance, kind)
+        Ok(renewed)
     }
 
     /// A service with its instances, as it is now.
@@ -222,23 +223,23 @@ impl Naming {
 
     /// `false`: the committer must decide it.
     fn register_in_memory(&self, service: ServiceRef<'_>, said: &Registration) -> Result<bool, NamingError> {
-        let mut repeated = false;
-        let outcome = self.registry.apply_now(service, Cause::Registered, |shard, at| {
-            let mut changes = shard.register(service, said.clone(), self.settings.auto_create_service, at)?;
-            if shard.service(service).is_none() {
-                self.ensure_namespace(service.namespace, at, &mut changes)?;
-            }
-            repeated = changes.is_empty();
-            Ok(changes)
-        })?;
-        if repeated {
-            // Saying the same again is a beat.
-            let renewed = self.registry.renew(service, said.key.as_ref(), said.kind);
-            if renewed.is_err() {
-                tracing::debug!(%service, "registered again in the moment it expired; its next beat says so");
+        loop {
+            let mut repeated = false;
+            let outcome = self.registry.apply_now(service, Cause::Registered, |shard, at| {
+                let mut changes =
+                    shard.register(service, said.clone(), self.settings.auto_create_service, at)?;
+                if shard.service(service).is_none() {
+                    self.ensure_namespace(service.namespace, at, &mut changes)?;
+                }
+                repeated = changes.is_empty();
+                Ok(changes)
+            })?;
+            // Saying the same again is a beat. Where the lease ran out in this very moment the instance is gone
+            // with it, and saying it once more is news.
+            if !repeated || self.registry.renew(service, said.key.as_ref(), said.kind).is_ok() {
+                return Ok(matches!(outcome, Outcome::Applied(_)));
             }
         }
-        Ok(matches!(outcome, Outcome::Applied(_)))
     }
 
     fn ensure_namespace(&self, name: &str, at: At, changes: &mut Vec<Change>) -> Result<(), Refusal> {

@@ -17,7 +17,7 @@ use crate::ports::Clock;
 use crate::watch::Hub;
 use hashbrown::HashMap;
 use ids::Ids;
-use merak_domain::lease::{Renewed, Table, Unknown};
+use merak_domain::lease::{Phase, Renewed, Table, Unknown};
 use merak_domain::naming::key::instance_hash;
 use merak_domain::naming::{
     At, Change, Directory, Event, Hasher, Instance, InstanceId, InstanceKey, InstanceRef, Kind, Namespace,
@@ -195,7 +195,11 @@ impl Registry {
         }
         let listing = Arc::new(Listing::new(&directory, namespace, &self.memos));
         // Names of namespaces that are not there come from callers: they must not pile up here.
-        if namespace.is_none_or(|name| directory.namespace(name).is_some()) {
+        let is_there = |name: Option<&str>| name.is_none_or(|name| directory.namespace(name).is_some());
+        if is_there(namespace) {
+            if listings.len() > directory.namespaces().count() {
+                listings.retain(|name, _| is_there(name.as_deref()));
+            }
             listings.insert(known, (generation, Arc::clone(&listing)));
         }
         listing
@@ -342,6 +346,16 @@ impl Registry {
             self.directory.write().apply(change);
             return;
         }
+        if let (Change::PutOverride(service, wanted), Cause::Other) = (change, cause) {
+            let name = ServiceKey::as_ref(service);
+            let wanted = Arc::new(state.naming.rebase(name, wanted));
+            let instance = wanted.key.clone();
+            state.naming.apply(&Change::PutOverride(Arc::clone(service), wanted));
+            if let Some(change) = state.naming.refresh(name, instance.as_ref(), self.stamp()) {
+                self.apply_locked(cell, state, &change, cause);
+            }
+            return;
+        }
         let Some(event) = state.naming.apply(change) else { return };
         self.follow(cell, &state.naming, &event, cause);
     }
@@ -394,12 +408,17 @@ impl Registry {
         if now.kind.is_durable() && (is_news || matches!(now.key, InstanceKey::Given(_))) {
             self.ids.put(self.id_of(name, &now.key), service, &now.key);
         }
-        if cause != Cause::Registered {
-            return;
-        }
         let hash = instance_hash(&self.hasher, name, now.key.as_ref());
         let is_it = |key: &LeaseKey| key.is(name, now.key.as_ref());
         let mut leases = cell.leases.lock();
+        if cause != Cause::Registered {
+            // The lease may have turned again while the change was being made durable.
+            let is_stale = leases.phase(hash, is_it).is_some_and(|p| (p == Phase::Healthy) != now.healthy);
+            if is_stale && now.kind.is_durable() {
+                cell.turned.lock().push((Arc::clone(service), now.key.clone()));
+            }
+            return;
+        }
         if before.is_some_and(|before| before.kind != now.kind) {
             leases.revoke(hash, is_it);
         }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 struct PlainService {
     ephemeral: Option<bool>,
     durable: bool,
+    configured: bool,
     instances: BTreeMap<u16, PlainInstance>,
     operators: BTreeMap<u16, PlainOperator>,
 }
@@ -196,19 +197,31 @@ fn plain(model: &mut Model, step: &Step) -> Result<(), Refusal> {
         Step::Forget { service, port } => {
             if let Some(into) = model.get_mut(&service)
                 && !into.instances.contains_key(&port)
+                && into.operators.remove(&port).is_some()
+                && into.operators.is_empty()
+                && into.instances.is_empty()
+                && into.ephemeral == Some(true)
+                && !into.configured
             {
-                into.operators.remove(&port);
+                model.remove(&service);
             }
         }
         Step::Create { service } => {
             if model.contains_key(&service) {
                 return Err(Refusal::ServiceExists);
             }
-            let made = PlainService { ephemeral: Some(false), durable: true, ..PlainService::default() };
+            let made = PlainService {
+                ephemeral: Some(false),
+                durable: true,
+                configured: true,
+                ..PlainService::default()
+            };
             model.insert(service, made);
         }
         Step::Update { service } => {
-            model.get_mut(&service).ok_or(Refusal::NoSuchService)?.durable = true;
+            let there = model.get_mut(&service).ok_or(Refusal::NoSuchService)?;
+            there.durable = true;
+            there.configured = true;
         }
         Step::Delete { service } => match model.get(&service) {
             None => return Err(Refusal::NoSuchService),
@@ -315,6 +328,11 @@ proptest! {
                 }
                 if change.is_durable() {
                     durable.apply(&change);
+                }
+                if let Change::PutOverride(service, wanted) = &change
+                    && let Some(change) = shard.refresh((**service).as_ref(), wanted.key.as_ref(), at)
+                {
+                    shard.apply(&change);
                 }
             }
             let model_seen: BTreeMap<u8, BTreeMap<u16, PlainInstance>> = model

@@ -288,7 +288,8 @@ impl<D: Derived> Shard<D> {
     }
 
     /// Sets what an operator wants over an instance. That is durable, and its service with it, also where the
-    /// instance is not.
+    /// instance is not: then [`Shard::refresh`] brings the instance, which may have changed by then, in line once
+    /// it is.
     pub fn operate(
         &self,
         service: ServiceRef<'_>,
@@ -329,21 +330,59 @@ impl<D: Derived> Shard<D> {
             }
             changes.push(Change::PutOverride(Arc::clone(&state.key), Arc::new(wanted)));
         }
-        if now.weight != before.weight || now.enabled != before.enabled || now.metadata != before.metadata {
+        let is_changed =
+            now.weight != before.weight || now.enabled != before.enabled || now.metadata != before.metadata;
+        if is_changed && before.kind.is_durable() {
             changes.push(Change::PutInstance(Arc::clone(&state.key), Arc::new(now)));
         }
         Ok(changes)
     }
 
-    /// Forgets what an operator set over an instance that is gone.
+    /// An operator's wish as it must be taken in now: over what the client says now, not over what it said when
+    /// the wish was decided.
+    pub fn rebase(&self, service: ServiceRef<'_>, wanted: &Override) -> Override {
+        let state = self.service(service);
+        let instance = wanted.key.as_ref();
+        let registered = match state.and_then(|state| state.override_of(instance)) {
+            Some(standing) => Some(standing.registered.clone()),
+            None => self.instance(service, instance).map(|instance| instance.metadata.clone()),
+        };
+        Override { registered: registered.unwrap_or_else(|| wanted.registered.clone()), ..wanted.clone() }
+    }
+
+    /// Brings an ephemeral instance in line with what an operator set over it.
+    pub fn refresh(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>, at: At) -> Option<Change> {
+        let state = self.service(service)?;
+        let before = state.instance(&self.hasher, instance).filter(|before| !before.kind.is_durable())?;
+        let wanted = state.override_of(instance)?;
+        let now = Instance {
+            weight: wanted.weight.unwrap_or(before.weight),
+            enabled: wanted.enabled.unwrap_or(before.enabled),
+            metadata: shown_metadata(wanted),
+            ..Instance::clone(before)
+        };
+        let is_changed = now != **before;
+        let now = Instance { revision: at.revision, modified_secs: at.wall_secs, ..now };
+        is_changed.then(|| Change::PutInstance(Arc::clone(&state.key), Arc::new(now)))
+    }
+
+    /// Forgets what an operator set over an instance that is gone, and with the last of it a service that was
+    /// kept for nothing else.
     pub fn forget_override(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Vec<Change> {
         let Some(state) = self.service(service) else { return Vec::new() };
-        match state.override_of(instance) {
-            Some(standing) if state.instance(&self.hasher, instance).is_none() => {
-                vec![Change::DropOverride(Arc::clone(&state.key), standing.key.clone())]
-            }
-            _ => Vec::new(),
+        let Some(standing) = state.override_of(instance) else { return Vec::new() };
+        if state.instance(&self.hasher, instance).is_some() {
+            return Vec::new();
         }
+        let mut changes = vec![Change::DropOverride(Arc::clone(&state.key), standing.key.clone())];
+        let is_leftover = !state.service.configured && state.service.ephemeral == Some(true);
+        if is_leftover && state.is_idle() && state.overrides.len() == 1 {
+            changes.push(Change::DropService {
+                service: Arc::clone(&state.key),
+                durable: state.service.durable,
+            });
+        }
+        changes
     }
 
     /// Makes a service by hand; its Nacos instances are persistent ones then.
