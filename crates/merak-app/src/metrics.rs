@@ -11,6 +11,17 @@ use prometheus_client::registry::Registry as Exposition;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+/// How much the registry holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Services.
+    pub services: u64,
+    /// Instances.
+    pub instances: u64,
+    /// Bytes of encoded answers.
+    pub memo_bytes: u64,
+}
+
 /// Counters, gauges and histograms of one server.
 pub struct Metrics {
     exposition: Exposition,
@@ -102,12 +113,11 @@ impl Metrics {
         })
     }
 
-    /// Everything in the OpenMetrics text format, with the sizes of `registry` as they are now.
-    pub fn render(&self, registry: &crate::registry::Registry) -> String {
-        let (services, instances) = registry.counts();
-        self.services.set(services);
-        self.instances.set(instances);
-        self.memo_bytes.set(u64::try_from(registry.memo_bytes()).unwrap_or(u64::MAX));
+    /// Everything in the OpenMetrics text format, with these sizes.
+    pub fn render(&self, sizes: Sizes) -> String {
+        self.services.set(sizes.services);
+        self.instances.set(sizes.instances);
+        self.memo_bytes.set(sizes.memo_bytes);
         let mut text = String::new();
         encode(&mut text, &self.exposition).expect("writing to a String cannot fail");
         text

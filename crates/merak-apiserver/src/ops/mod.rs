@@ -86,7 +86,7 @@ impl OpsHttp {
 
 fn metrics(ops: Arc<Ops>, _: Arrival) -> Answer {
     Box::pin(async move {
-        let mut answer = Response::new(Body::from(Bytes::from(ops.metrics.render(&ops.registry))));
+        let mut answer = Response::new(Body::from(Bytes::from(ops.metrics.render(ops.registry.sizes()))));
         answer.headers_mut().insert(
             header::CONTENT_TYPE,
             header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),

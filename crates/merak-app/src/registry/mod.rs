@@ -11,7 +11,7 @@ mod ids;
 
 pub use expiry::ForgottenOverride;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Sizes};
 use crate::naming::{Listing, MemoBudget, ServiceView, ViewCell};
 use crate::ports::Clock;
 use crate::watch::Hub;
@@ -226,9 +226,10 @@ impl Registry {
         &self.hub
     }
 
-    /// Bytes of encoded answers held.
-    pub fn memo_bytes(&self) -> usize {
-        self.memos.held()
+    /// How much it holds.
+    pub fn sizes(&self) -> Sizes {
+        let (services, instances) = self.counts();
+        Sizes { services, instances, memo_bytes: u64::try_from(self.memos.held()).unwrap_or(u64::MAX) }
     }
 
     /// When the last beat of an instance came, as an age in milliseconds.
