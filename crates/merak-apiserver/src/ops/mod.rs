@@ -117,3 +117,22 @@ fn text(status: StatusCode, words: &'static str) -> Response<Body> {
         .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Machines read this listener without a login, so nothing on it may change anything or want one.
+    #[test]
+    fn every_route_only_tells() {
+        let router = Router::new(routes());
+        let mut paths: Vec<&str> = Vec::new();
+        for route in router.all() {
+            assert_eq!(route.method, Method::GET, "{}", route.path);
+            assert_eq!(route.permission, Permission::Public, "{}", route.path);
+            paths.push(route.path);
+        }
+        paths.sort_unstable();
+        assert_eq!(paths, ["/health/live", "/health/ready", "/health/startup", "/metrics"]);
+    }
+}

@@ -108,15 +108,10 @@ impl Command {
         match self {
             Command::Register { service, registration, create_service, create_namespace } => {
                 let name = ServiceKey::as_ref(service);
-                let durable = registration.kind.is_durable();
                 let (changes, at) = registry.decide(name, |shard, at| {
                     (shard.register(name, Registration::clone(registration), *create_service, at), at)
                 });
-                let mut changes = changes?;
-                if matches!(changes.first(), Some(Change::PutService(..))) {
-                    ensure_namespace(registry, name.namespace, durable, *create_namespace, at, &mut changes)?;
-                    changes.retain(|change| !made(change));
-                }
+                let mut changes = complete(registry, name.namespace, *create_namespace, at, changes?, made)?;
                 if let InstanceKey::Given(given) = &registration.key {
                     changes.splice(0..0, give_up_elsewhere(registry, service, &registration.key, &given.id));
                 }
@@ -133,12 +128,7 @@ impl Command {
                 let (changes, at) = registry.decide(name, |shard, at| {
                     (shard.operate(name, instance.as_ref(), change.clone(), at), at)
                 });
-                let mut changes = changes?;
-                if matches!(changes.first(), Some(Change::PutService(..))) {
-                    ensure_namespace(registry, name.namespace, true, true, at, &mut changes)?;
-                    changes.retain(|change| !made(change));
-                }
-                Ok(changes)
+                complete(registry, name.namespace, true, at, changes?, made)
             }
             Command::SettleHealth { service, instance } => {
                 Ok(registry.decide_health(ServiceKey::as_ref(service), instance.as_ref()))
@@ -151,10 +141,7 @@ impl Command {
                 let name = ServiceKey::as_ref(service);
                 let (changes, at) =
                     registry.decide(name, |shard, at| (shard.create_service(name, spec.clone(), at), at));
-                let mut changes = changes?;
-                ensure_namespace(registry, name.namespace, true, *create_namespace, at, &mut changes)?;
-                changes.retain(|change| !made(change));
-                Ok(changes)
+                complete(registry, name.namespace, *create_namespace, at, changes?, made)
             }
             Command::UpdateService { service, protect_threshold, metadata, selector } => {
                 let name = ServiceKey::as_ref(service);
@@ -168,12 +155,7 @@ impl Command {
                     );
                     (changes, at)
                 });
-                let mut changes = changes?;
-                if !changes.is_empty() {
-                    ensure_namespace(registry, name.namespace, true, true, at, &mut changes)?;
-                    changes.retain(|change| !made(change));
-                }
-                Ok(changes)
+                complete(registry, name.namespace, true, at, changes?, made)
             }
             Command::DeleteService { service } => {
                 let name = ServiceKey::as_ref(service);
@@ -213,17 +195,19 @@ fn give_up_elsewhere(
     }
 }
 
-/// Puts what makes the namespace in front of what needs it.
-fn ensure_namespace(
+/// Adds what a change to a service needs besides, its namespace, and leaves out what the batch makes already.
+fn complete(
     registry: &Registry,
-    name: &str,
-    durable: bool,
+    namespace: &str,
     create: bool,
     at: At,
-    changes: &mut Vec<Change>,
-) -> Result<(), Refusal> {
-    if let Some(change) = registry.directory().ensure(name, durable, create, at)? {
-        changes.insert(0, change);
+    mut changes: Vec<Change>,
+    made: impl Fn(&Change) -> bool,
+) -> Result<Vec<Change>, Refusal> {
+    if let Some(Change::PutService(_, service)) = changes.first() {
+        let durable = service.durable;
+        registry.directory().ensure(namespace, durable, create, at, &mut changes)?;
+        changes.retain(|change| !made(change));
     }
-    Ok(())
+    Ok(changes)
 }

@@ -11,8 +11,8 @@ use crate::registry::{Cause, Outcome, Registry};
 use merak_domain::access::User;
 use merak_domain::lease::{Renewed, Unknown};
 use merak_domain::naming::{
-    Address, At, Change, Instance, InstanceId, InstanceKey, InstanceRef, Kind, Metadata, Namespace,
-    OperatorChange, Refusal, Registration, Removal, Selector, ServiceKey, ServiceRef, ServiceSpec,
+    Address, Instance, InstanceId, InstanceKey, InstanceRef, Kind, Metadata, Namespace, OperatorChange,
+    Refusal, Registration, Removal, Selector, ServiceKey, ServiceRef, ServiceSpec,
 };
 use std::sync::Arc;
 
@@ -229,7 +229,8 @@ impl Naming {
                 let mut changes =
                     shard.register(service, said.clone(), self.settings.auto_create_service, at)?;
                 if shard.service(service).is_none() {
-                    self.ensure_namespace(service.namespace, at, &mut changes)?;
+                    let create = self.settings.auto_create_namespace;
+                    self.registry.directory().ensure(service.namespace, false, create, at, &mut changes)?;
                 }
                 repeated = changes.is_empty();
                 Ok(changes)
@@ -240,13 +241,5 @@ impl Naming {
                 return Ok(matches!(outcome, Outcome::Applied(_)));
             }
         }
-    }
-
-    fn ensure_namespace(&self, name: &str, at: At, changes: &mut Vec<Change>) -> Result<(), Refusal> {
-        let create = self.settings.auto_create_namespace;
-        if let Some(change) = self.registry.directory().ensure(name, false, create, at)? {
-            changes.insert(0, change);
-        }
-        Ok(())
     }
 }

@@ -59,21 +59,29 @@ impl Directory {
         }
     }
 
-    /// Makes sure that a namespace is there, on disk where `durable` asks for it.
-    ///
-    /// `create` says whether a namespace may be made by the way.
-    pub fn ensure(&self, name: &str, durable: bool, create: bool, at: At) -> Result<Option<Change>, Refusal> {
-        match self.namespace(name) {
-            Some(there) if there.durable || !durable => Ok(None),
-            Some(there) => Ok(Some(Change::PutNamespace(Arc::new(Namespace {
+    /// Makes sure that a namespace is there, on disk where `durable` asks for it: what that takes is put in front of
+    /// `changes`, which need it. `create` says whether a namespace may be made by the way.
+    pub fn ensure(
+        &self,
+        name: &str,
+        durable: bool,
+        create: bool,
+        at: At,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Refusal> {
+        let change = match self.namespace(name) {
+            Some(there) if there.durable || !durable => return Ok(()),
+            Some(there) => Change::PutNamespace(Arc::new(Namespace {
                 durable,
                 revision: at.revision,
                 modified_secs: at.wall_secs,
                 ..Namespace::clone(there)
-            })))),
-            None if create => Ok(Some(new_namespace(name, "", durable, at))),
-            None => Err(Refusal::NoSuchNamespace),
-        }
+            })),
+            None if create => new_namespace(name, "", durable, at),
+            None => return Err(Refusal::NoSuchNamespace),
+        };
+        changes.insert(0, change);
+        Ok(())
     }
 
     /// Makes a namespace by hand. One that only ephemeral instances made until now becomes a real one.
