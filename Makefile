@@ -11,6 +11,7 @@ run:
 
 ## Unit, property, suite, golden, fault and scenario tests, then real client libraries against the built binary.
 test:
+	$(CARGO) xtask mariadb
 	$(CARGO) test --workspace
 	$(CARGO) xtask clients --binary target/debug/merak
 
@@ -37,10 +38,10 @@ fix:
 golden:
 	UPDATE_GOLDEN=1 $(CARGO) test --workspace
 
-## Clients that need what a test machine may lack. All of today's run in `make test`.
+## Every client and sample application, where make test takes some clients; writes docs/compatibility.md.
 compat:
 	$(CARGO) build --package merak
-	$(CARGO) xtask clients --binary target/debug/merak
+	$(CARGO) xtask clients --binary target/debug/merak --all --write docs/compatibility.md
 
 ## A thousand times kill -9 under write load (make test does fifty).
 crash:

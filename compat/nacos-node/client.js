@@ -1,6 +1,6 @@
 // What a program written with the npm package `nacos` (2.x) does against a running server.
 //
-// Commands (the same for every program beside this one, see ../README.md): hold, see, all, own.
+// Commands (the same for every program beside this one, see ../README.md): hold, see, all, watch, own.
 // Only the published client speaks to the server here; nothing of it is patched or replaced.
 // One habit of this client shapes the code: it keeps its last list when the server answers an empty
 // one, so every look is taken with a client of its own. The server's address comes from MERAK_NACOS.
@@ -41,11 +41,26 @@ async function hold(namespace, service, ip, port, ...pairs) {
   const ours = instance(ip, port, pairs);
   await client.registerInstance(service, ours);
   console.log('held');
-  await new Promise(resolve => process.stdin.on('end', resolve).resume());
+  await inputClosed();
   await client.deregisterInstance(service, ours);
   console.log('released');
   await client.close();
 }
+
+// The first line is asked for, so that it comes also where there is nothing to be told of.
+async function watch(service) {
+  const tell = hosts => {
+    const instances = hosts.filter(host => host.healthy && host.enabled).map(address).sort();
+    console.log(JSON.stringify({ at_ms: Date.now(), instances }));
+  };
+  tell(await listed(service, true));
+  const client = await connect();
+  client.subscribe(service, tell);
+  await inputClosed();
+  await client.close();
+}
+
+const inputClosed = () => new Promise(resolve => process.stdin.on('end', resolve).resume());
 
 async function listed(service, healthyOnly) {
   const client = await connect();
@@ -118,6 +133,7 @@ function sorted(value) {
 const [, , command, ...rest] = process.argv;
 const commands = {
   hold,
+  watch,
   own,
   see: async (service, ...addresses) => console.log(JSON.stringify(await awaitExactly(service, addresses, true))),
   all: async (service, ...addresses) => console.log(JSON.stringify(await awaitExactly(service, addresses, false))),

@@ -1,6 +1,6 @@
 """What a program written with nacos-sdk-python 0.1.x does against a running server.
 
-Commands (the same for every program beside this one, see ../README.md): hold, see, all, own.
+Commands (the same for every program beside this one, see ../README.md): hold, see, all, watch, own.
 Only the published client speaks to the server here; nothing of it is patched or replaced.
 The server's address comes from MERAK_NACOS. Start reading at `main`.
 """
@@ -11,6 +11,7 @@ import sys
 import time
 
 import nacos
+import nacos.listener
 
 NAMESPACE = "public"
 SEE_WITHIN_S = 30
@@ -21,6 +22,7 @@ HASTY = {
     "preserved.ip.delete.timeout": "10000",
 }
 BEAT_EVERY_S = 1
+LOOK_EVERY_S = 1
 LONGER_THAN_THE_DELETE_TIMEOUT_S = 13
 # What the server answers to a beat it has taken.
 BEAT_TAKEN = 10200
@@ -50,6 +52,34 @@ def hold(namespace, service, ip, port, *pairs):
     gone = client.remove_naming_instance(service, ip, int(port), given["cluster_name"])
     ensure("the deregistration is acknowledged", gone)
     print("released", flush=True)
+
+
+def watch(service):
+    """This client is not pushed to: it lists every second, and tells of one instance at a time what became of it.
+
+    Of what is there at its first look it tells nothing, or too little; that is asked for.
+    """
+    client = connect()
+    serving = {}
+
+    def tell():
+        addresses = sorted(address(host) for host in serving.values())
+        print(json.dumps({"at_ms": time.time_ns() // 1_000_000, "instances": addresses}), flush=True)
+
+    def listener(event, told):
+        host = told.instance
+        if event == nacos.listener.Event.DELETED or not (host["healthy"] and host["enabled"]):
+            serving.pop(address(host), None)
+        else:
+            serving[address(host)] = host
+        tell()
+
+    for host in client.list_naming_instance(service, healthy_only=True)["hosts"]:
+        serving[address(host)] = host
+    tell()
+    client.subscribe(nacos.listener.SubscribeListener(listener, "watch"), LOOK_EVERY_S, service)
+    sys.stdin.read()
+    client.stop_subscribe()
 
 
 def address(host):
@@ -148,6 +178,8 @@ def main(command, *rest):
     elif command in ("see", "all"):
         service, *addresses = rest
         print(json.dumps(await_exactly(connect(), service, addresses, command == "see")), flush=True)
+    elif command == "watch":
+        watch(*rest)
     elif command == "own":
         own()
     else:

@@ -5,6 +5,7 @@
 
 use crate::commit::{Command, CommitHandle};
 use crate::registry::Registry;
+use crate::switches::Switches;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::yield_now;
@@ -20,8 +21,14 @@ const VIEW_PERIOD: Duration = Duration::from_secs(30);
 /// Health changes of durable instances that wait for the committer at a time; more wait for the next period.
 const TURNED_MAX: usize = 1024;
 
-/// Lets leases run out until told to stop.
-pub async fn sweep(registry: Arc<Registry>, commits: CommitHandle, stop: CancellationToken) {
+/// Lets leases run out until told to stop. While an operator has switched health checks off none does; those of
+/// clients that are still silent run out at once when they are switched on again.
+pub async fn sweep(
+    registry: Arc<Registry>,
+    commits: CommitHandle,
+    switches: Arc<Switches>,
+    stop: CancellationToken,
+) {
     let mut leases = ticker(LEASE_PERIOD);
     let mut leftovers = ticker(LEFTOVER_PERIOD);
     let mut views = ticker(VIEW_PERIOD);
@@ -30,6 +37,9 @@ pub async fn sweep(registry: Arc<Registry>, commits: CommitHandle, stop: Cancell
         tokio::select! {
             () = stop.cancelled() => return,
             _ = leases.tick() => {
+                if !switches.now().health_check {
+                    continue;
+                }
                 for shard in 0..registry.shards() {
                     while registry.sweep_leases(shard) {
                         // A million leases that run out at once must not keep look-ups waiting.

@@ -6,16 +6,21 @@
 //! Start reading at [`naming`], then [`registry`] and [`commit`].
 
 pub mod access;
+pub mod clients;
 pub mod commit;
+pub mod health;
 pub mod lease;
 pub mod metrics;
 pub mod naming;
 pub mod ports;
+pub mod recall;
 pub mod registry;
 #[cfg(test)]
 mod road_tests;
 pub mod start;
+pub mod switches;
 pub mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod timeline;
 pub mod watch;

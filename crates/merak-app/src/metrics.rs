@@ -5,6 +5,7 @@
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry as Exposition;
@@ -21,6 +22,9 @@ pub struct Sizes {
     /// Bytes of encoded answers.
     pub memo_bytes: u64,
 }
+
+/// The kind of a probe and what it came to.
+pub type ProbeLabels = [(&'static str, &'static str); 2];
 
 /// Counters, gauges and histograms of one server.
 pub struct Metrics {
@@ -51,11 +55,77 @@ pub struct Metrics {
     pub commit_queue_full: Counter,
     /// Commands nobody waited for that grew too old.
     pub commit_expired: Counter,
+    /// Ephemeral instances that were remembered when the server started.
+    pub recall_remembered: Counter,
+    /// Changes to ephemeral instances written down.
+    pub recall_records: Counter,
+    /// Times that all ephemeral instances were written anew.
+    pub recall_rewrites: Counter,
+    /// Times that ephemeral instances could not be written down.
+    pub recall_failures: Counter,
     /// Time of one commit.
     pub commit_seconds: Histogram,
+    /// Probes of persistent instances that are over.
+    pub probes: Family<ProbeLabels, Counter>,
+    /// Probes under way.
+    pub probes_in_flight: Family<[(&'static str, &'static str); 1], Gauge>,
+    /// Persistent instances made healthy or unhealthy by probes.
+    pub probe_turns: Counter,
+    /// Lists pushed to subscribers, repeats included.
+    pub pushes: Counter,
+    /// Pushes that their subscribers acknowledged.
+    pub push_acks: Counter,
+    /// Pushes sent again because nobody acknowledged them.
+    pub push_retries: Counter,
+    /// Clients that did not answer any more and were given up.
+    pub clients_lost: Counter,
+    /// Pushes over UDP.
+    pub udp: UdpMetrics,
     services: Gauge<u64, AtomicU64>,
     instances: Gauge<u64, AtomicU64>,
     memo_bytes: Gauge<u64, AtomicU64>,
+}
+
+/// Counters of pushes over UDP, to clients of Nacos 1.x.
+pub struct UdpMetrics {
+    /// Subscriptions.
+    pub subscriptions: Gauge,
+    /// Packets sent.
+    pub packets: Counter,
+    /// Those sent again because nobody acknowledged them.
+    pub repeats: Counter,
+    /// Acknowledgements.
+    pub acknowledged: Counter,
+    /// Datagrams that acknowledge nothing under way.
+    pub strays: Counter,
+    /// Subscriptions dropped because nobody acknowledged anything.
+    pub silent: Counter,
+    /// Subscriptions not taken because there were too many.
+    pub refused: Counter,
+    /// Lists not sent because no packet, or none the client can read, takes them.
+    pub too_large: Counter,
+}
+
+impl UdpMetrics {
+    fn new(exposition: &mut Exposition) -> UdpMetrics {
+        let subscriptions = Gauge::default();
+        exposition.register("udp_subscriptions", "Subscriptions pushed to over UDP", subscriptions.clone());
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            exposition.register(name, help, counter.clone());
+            counter
+        };
+        UdpMetrics {
+            subscriptions,
+            packets: counter("udp_packets", "Packets pushed over UDP"),
+            repeats: counter("udp_repeats", "Packets pushed again because nobody acknowledged them"),
+            acknowledged: counter("udp_acknowledged", "Acknowledgements of packets"),
+            strays: counter("udp_strays", "Datagrams that acknowledge nothing under way"),
+            silent: counter("udp_silent", "UDP subscriptions dropped for acknowledging nothing"),
+            refused: counter("udp_refused", "UDP subscriptions beyond the limit"),
+            too_large: counter("udp_too_large", "Lists too large for a packet"),
+        }
+    }
 }
 
 impl Metrics {
@@ -79,6 +149,21 @@ impl Metrics {
         let commit_failures = counter("commit_failures", "Batches the store could not keep");
         let commit_queue_full = counter("commit_queue_full", "Writes refused because too many waited");
         let commit_expired = counter("commit_expired", "Unawaited writes dropped because they grew too old");
+        let pushes = counter("pushes", "Lists pushed to subscribers, repeats included");
+        let push_acks = counter("push_acks", "Pushes acknowledged");
+        let push_retries = counter("push_retries", "Pushes sent again because nobody acknowledged them");
+        let clients_lost = counter("clients_lost", "Clients given up because they did not answer");
+        let probe_turns = counter("probe_turns", "Persistent instances turned healthy or unhealthy by probes");
+        let recall_remembered =
+            counter("recall_remembered", "Ephemeral instances remembered when the server started");
+        let recall_records = counter("recall_records", "Changes to ephemeral instances written down");
+        let recall_rewrites = counter("recall_rewrites", "Times all ephemeral instances were written anew");
+        let recall_failures =
+            counter("recall_failures", "Times ephemeral instances could not be written down");
+        let probes = Family::default();
+        exposition.register("probes", "Health probes of persistent instances", probes.clone());
+        let probes_in_flight = Family::default();
+        exposition.register("probes_in_flight", "Health probes under way", probes_in_flight.clone());
         let connections = Gauge::default();
         exposition.register("connections", "Connections open", connections.clone());
         let mut gauge = |name: &str, help: &str| {
@@ -89,6 +174,7 @@ impl Metrics {
         let services = gauge("services", "Services");
         let instances = gauge("instances", "Instances");
         let memo_bytes = gauge("memo_bytes", "Bytes of encoded answers held");
+        let udp = UdpMetrics::new(&mut exposition);
         let commit_seconds = Histogram::new(exponential_buckets(0.0005, 2.0, 14));
         exposition.register("commit_seconds", "Time of one commit", commit_seconds.clone());
         Arc::new(Metrics {
@@ -106,7 +192,19 @@ impl Metrics {
             commit_failures,
             commit_queue_full,
             commit_expired,
+            pushes,
+            push_acks,
+            push_retries,
+            clients_lost,
+            recall_remembered,
+            recall_records,
+            recall_rewrites,
+            recall_failures,
             commit_seconds,
+            probes,
+            probes_in_flight,
+            probe_turns,
+            udp,
             services,
             instances,
             memo_bytes,

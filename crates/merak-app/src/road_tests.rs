@@ -1,15 +1,18 @@
 //! The road every write takes, on a store in memory and with paused time: what a caller may rely on.
 
 use crate::access::Accounts;
-use crate::commit::{self, CommitError, CommitHandle, Mode};
+use crate::commit::{self, CommitError, CommitHandle, Mode, Which};
 use crate::metrics::Metrics;
 use crate::naming::{Acknowledge, Naming, Settings};
 use crate::ports::{Clock, Store, SystemClock};
 use crate::registry::Registry;
+use crate::switches::Switches;
 use crate::task::{Supervisor, TaskKind};
 use crate::testing::memory_store::MemoryStore;
+use crate::timeline::Actor;
+use crate::watch::{self, Token, Watcher};
 use crate::{lease, start};
-use merak_domain::naming::ServiceSpec;
+use merak_domain::naming::{Keeper, ServiceSpec};
 use merak_domain::naming::instance::{ClusterName, preserved};
 use merak_domain::naming::key::GivenKey;
 use merak_domain::naming::{
@@ -27,6 +30,7 @@ struct Rig {
     registry: Arc<Registry>,
     commits: CommitHandle,
     metrics: Arc<Metrics>,
+    switches: Arc<Switches>,
     supervisor: Supervisor,
 }
 
@@ -59,14 +63,15 @@ async fn rig_with(store: &MemoryStore, mode: Mode, queue_max: usize) -> Rig {
         committer.run(stop).await;
         Ok::<(), Infallible>(())
     });
-    let sweeper = (Arc::clone(&registry), commits.clone());
+    let switches = Arc::<Switches>::default();
+    let sweeper = (Arc::clone(&registry), commits.clone(), Arc::clone(&switches));
     supervisor.spawn(TaskKind::LeaseSweeper, |stop| async move {
-        lease::sweep(sweeper.0, sweeper.1, stop).await;
+        lease::sweep(sweeper.0, sweeper.1, sweeper.2, stop).await;
         Ok::<(), Infallible>(())
     });
     let settings = Settings { auto_create_service: true, auto_create_namespace: true };
     let naming = Naming::new(Arc::clone(&registry), commits.clone(), Arc::clone(&metrics), settings);
-    Rig { naming, registry, commits, metrics, supervisor }
+    Rig { naming, registry, commits, metrics, switches, supervisor }
 }
 
 const DEMO: ServiceRef<'static> = ServiceRef { namespace: "default", group: "DEFAULT_GROUP", name: "demo" };
@@ -77,6 +82,7 @@ fn at(port: u16) -> InstanceRef<'static> {
 
 fn said(port: u16, kind: Kind) -> Registration {
     Registration {
+        keeper: Keeper::BEATS,
         key: InstanceKey::Address(AddressRef::new("127.0.0.1", port).to_address()),
         kind,
         cluster: ClusterName::default(),
@@ -95,7 +101,7 @@ fn beating(port: u16, ttl_secs: u8) -> Registration {
 
 impl Rig {
     async fn register(&self, registration: Registration) -> Result<(), CommitError> {
-        self.naming.register(DEMO, registration, Acknowledge::Done).await
+        self.naming.register(DEMO, registration, Acknowledge::Done, Actor::Clock).await
     }
 
     /// Port and health of what is there.
@@ -112,7 +118,7 @@ async fn what_is_not_durable_is_not_seen() {
     store.hold();
     let naming = rig.naming.clone();
     let mut registering =
-        Box::pin(async move { naming.register(DEMO, said(1, Kind::Polaris), Acknowledge::Done).await });
+        Box::pin(async move { naming.register(DEMO, said(1, Kind::Polaris), Acknowledge::Done, Actor::Clock).await });
     tokio::select! {
         _ = &mut registering => panic!("answered before it was durable"),
         () = store.asked_for(1) => {}
@@ -144,7 +150,7 @@ async fn ephemeral_instances_never_touch_the_store() {
     for port in 1..50 {
         rig.register(said(port, Kind::Ephemeral)).await.expect("registers");
     }
-    rig.naming.deregister(DEMO, at(7), |_| true).await.expect("deregisters");
+    rig.naming.deregister(DEMO, at(7), Which::Any, Actor::Clock).await.expect("deregisters");
     rig.naming.beat(DEMO, at(8), Kind::Ephemeral).expect("is known");
     assert_eq!(store.commits().len(), 0);
     assert_eq!(rig.seen().len(), 48);
@@ -202,8 +208,8 @@ async fn a_deletion_and_registrations_race() {
         let rig = rig(&store).await;
         rig.register(said(1, Kind::Polaris)).await.expect("registers");
         for round in 0..50 {
-            rig.naming.deregister(DEMO, at(1), |_| true).await.expect("deregisters");
-            rig.naming.deregister(DEMO, at(2), |_| true).await.expect("deregisters");
+            rig.naming.deregister(DEMO, at(1), Which::Any, Actor::Clock).await.expect("deregisters");
+            rig.naming.deregister(DEMO, at(2), Which::Any, Actor::Clock).await.expect("deregisters");
             let (deleted, registered) =
                 tokio::join!(rig.naming.delete_service(DEMO), rig.register(said(2, kind)));
             registered.expect("registers before the deletion, or makes the service anew");
@@ -211,7 +217,7 @@ async fn a_deletion_and_registrations_race() {
                 assert!(matches!(error, CommitError::Refused(Refusal::ServiceNotEmpty)), "{error}");
             }
             assert_eq!(rig.seen(), [(2, true)], "round {round}");
-            rig.naming.deregister(DEMO, at(2), |_| true).await.expect("deregisters");
+            rig.naming.deregister(DEMO, at(2), Which::Any, Actor::Clock).await.expect("deregisters");
             rig.register(said(1, Kind::Polaris)).await.expect("registers");
         }
     }
@@ -231,7 +237,7 @@ async fn an_operator_and_a_client_race() {
 
     // It registers anew.
     store.hold();
-    let (operated, ()) = tokio::join!(rig.naming.operate(DEMO, at(1), weight(7.0)), async {
+    let (operated, ()) = tokio::join!(rig.naming.operate(DEMO, at(1), weight(7.0), Actor::Clock), async {
         store.asked_for(1).await;
         rig.register(own("new")).await.expect("registers");
         store.release();
@@ -244,7 +250,7 @@ async fn an_operator_and_a_client_race() {
     tokio::time::sleep(Duration::from_millis(15_500)).await;
     assert_eq!(rig.seen(), [(1, false)]);
     store.hold();
-    let (operated, ()) = tokio::join!(rig.naming.operate(DEMO, at(1), weight(8.0)), async {
+    let (operated, ()) = tokio::join!(rig.naming.operate(DEMO, at(1), weight(8.0), Actor::Clock), async {
         store.asked_for(2).await;
         rig.naming.beat(DEMO, at(1), Kind::Ephemeral).expect("is known");
         store.release();
@@ -254,9 +260,9 @@ async fn an_operator_and_a_client_race() {
 
     // It deregisters.
     store.hold();
-    let (operated, ()) = tokio::join!(rig.naming.operate(DEMO, at(1), weight(9.0)), async {
+    let (operated, ()) = tokio::join!(rig.naming.operate(DEMO, at(1), weight(9.0), Actor::Clock), async {
         store.asked_for(3).await;
-        assert!(rig.naming.deregister(DEMO, at(1), |_| true).await.expect("deregisters"));
+        assert!(rig.naming.deregister(DEMO, at(1), Which::Any, Actor::Clock).await.expect("deregisters"));
         store.release();
     });
     assert!(operated.expect("operates"));
@@ -315,8 +321,8 @@ async fn a_chosen_id_is_in_one_service_whoever_races() {
     };
     for round in 0..50 {
         let (one, two) = tokio::join!(
-            rig.naming.register(DEMO, chosen(1), Acknowledge::Done),
-            rig.naming.register(other, chosen(2), Acknowledge::Done),
+            rig.naming.register(DEMO, chosen(1), Acknowledge::Done, Actor::Clock),
+            rig.naming.register(other, chosen(2), Acknowledge::Done, Actor::Clock),
         );
         one.expect("registers");
         two.expect("registers");
@@ -326,7 +332,7 @@ async fn a_chosen_id_is_in_one_service_whoever_races() {
         rig.naming.beat(service.as_ref().as_ref(), key.as_ref(), Kind::Polaris).expect("its lease is there");
     }
     let (service, key) = rig.naming.by_id(&InstanceId::parse("mine")).expect("is known by its id");
-    rig.naming.deregister(service.as_ref().as_ref(), key.as_ref(), |_| true).await.expect("deregisters");
+    rig.naming.deregister(service.as_ref().as_ref(), key.as_ref(), Which::Any, Actor::Clock).await.expect("deregisters");
     assert!(rig.naming.by_id(&InstanceId::parse("mine")).is_none());
 }
 
@@ -398,6 +404,22 @@ async fn after_a_restart_every_lease_runs_its_full_time() {
     assert_eq!(after.seen(), [(1, false)]);
 }
 
+/// Switched off, silence does nothing; switched on again, it counts from the last beat.
+#[tokio::test(start_paused = true)]
+async fn an_operator_can_switch_expiry_off() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    rig.switches.change(|values| values.health_check = false);
+    rig.register(said(1, Kind::Ephemeral)).await.expect("registers");
+    rig.register(said(2, Kind::Ephemeral)).await.expect("registers");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(rig.seen(), [(1, true), (2, true)]);
+    rig.naming.beat(DEMO, at(2), Kind::Ephemeral).expect("is there");
+    rig.switches.change(|values| values.health_check = true);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(rig.seen(), [(2, true)]);
+}
+
 /// Guarantee 4.
 #[tokio::test(start_paused = true)]
 async fn what_an_operator_set_outlives_registration_and_restart() {
@@ -409,7 +431,7 @@ async fn what_an_operator_set_outlives_registration_and_restart() {
         enabled: Some(false),
         metadata: Some(Metadata::from_pairs([("set", "by hand")])),
     };
-    assert!(first.naming.operate(DEMO, at(1), change).await.expect("operates"));
+    assert!(first.naming.operate(DEMO, at(1), change, Actor::Clock).await.expect("operates"));
     let holds = |rig: &Rig| {
         let instance = rig.naming.instance(DEMO, at(1)).expect("is there");
         (instance.weight.as_nacos(), instance.enabled, instance.metadata.get("set").map(str::to_owned))
@@ -424,15 +446,42 @@ async fn what_an_operator_set_outlives_registration_and_restart() {
     assert_eq!(second.seen(), [], "the instance was ephemeral");
     second.register(said(1, Kind::Ephemeral)).await.expect("registers");
     assert_eq!(holds(&second), set);
-    // It is forgotten a minute after its instance went, not before.
-    second.naming.deregister(DEMO, at(1), |_| true).await.expect("deregisters");
-    tokio::time::sleep(Duration::from_secs(50)).await;
+    // It is forgotten a minute after its instance was lost, not before.
+    tokio::time::sleep(Duration::from_secs(31 + 50)).await;
+    assert_eq!(second.seen(), [], "without beats it goes after 30 s");
     second.register(said(1, Kind::Ephemeral)).await.expect("registers");
     assert_eq!(holds(&second), set);
-    second.naming.deregister(DEMO, at(1), |_| true).await.expect("deregisters");
-    tokio::time::sleep(Duration::from_secs(70)).await;
+    tokio::time::sleep(Duration::from_secs(31 + 70)).await;
     second.register(said(1, Kind::Ephemeral)).await.expect("registers");
     assert_eq!(holds(&second), (1.0, true, None));
+}
+
+/// An address is given to another process sooner or later: that one must not inherit a weight of zero.
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_set_is_not_for_another_process_at_the_address() {
+    let plain = || said(1, Kind::Ephemeral);
+    let other = || Registration { metadata: Metadata::from_pairs([("pod", "b")]), ..plain() };
+    let silence = Duration::from_secs(40);
+    // name, whether the first one says that it goes, who comes then, the weight it has
+    for (name, says_so, comes, expected) in [
+        ("the same after a silence", false, plain(), 7.0),
+        ("another one after a silence", false, other(), 1.0),
+        ("the same address after it was deregistered", true, plain(), 1.0),
+    ] {
+        let store = MemoryStore::default();
+        let rig = rig(&store).await;
+        rig.register(plain()).await.expect(name);
+        let change = OperatorChange { weight: Weight::from_nacos(7.0), ..OperatorChange::default() };
+        assert!(rig.naming.operate(DEMO, at(1), change, Actor::Clock).await.expect(name));
+        if says_so {
+            rig.naming.deregister(DEMO, at(1), Which::Any, Actor::Clock).await.expect(name);
+        } else {
+            tokio::time::sleep(silence).await;
+        }
+        assert_eq!(rig.seen(), [], "{name}");
+        rig.register(comes).await.expect(name);
+        assert_eq!(rig.naming.instance(DEMO, at(1)).expect(name).weight.as_nacos(), expected, "{name}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -440,7 +489,7 @@ async fn a_service_of_ephemeral_instances_goes_a_minute_after_the_last_of_them()
     let store = MemoryStore::default();
     let rig = rig(&store).await;
     rig.register(said(1, Kind::Ephemeral)).await.expect("registers");
-    rig.naming.deregister(DEMO, at(1), |_| true).await.expect("deregisters");
+    rig.naming.deregister(DEMO, at(1), Which::Any, Actor::Clock).await.expect("deregisters");
     tokio::time::sleep(Duration::from_secs(55)).await;
     assert!(rig.naming.view(DEMO).is_some());
     tokio::time::sleep(Duration::from_secs(15)).await;
@@ -455,7 +504,7 @@ async fn an_unawaited_registration_is_done_later_or_dropped_when_too_old() {
     let rig = rig_with(&store, Mode::Serial, 10).await;
     store.hold();
     for port in 1..=3 {
-        rig.naming.register(DEMO, said(port, Kind::Polaris), Acknowledge::Queued).await.expect("is queued");
+        rig.naming.register(DEMO, said(port, Kind::Polaris), Acknowledge::Queued, Actor::Clock).await.expect("is queued");
     }
     store.asked_for(1).await;
     tokio::time::sleep(Duration::from_secs(31)).await;
@@ -478,18 +527,41 @@ async fn a_burst_of_registrations_costs_a_handful_of_views() {
     assert_eq!(rig.metrics.views_built.get(), 1);
 }
 
+/// Passes on what it is told.
+struct Telling(tokio::sync::mpsc::Sender<Token>);
+
+impl Watcher for Telling {
+    fn changed(&self, token: Token) {
+        self.0.try_send(token).expect("read at once");
+    }
+
+    fn describe(&self, _: Token) -> Option<watch::Subscriber> {
+        None
+    }
+}
+
 #[tokio::test]
 async fn watchers_hear_of_every_service_that_changes() {
     let store = MemoryStore::default();
     let rig = rig(&store).await;
-    let mut watching = rig.registry.hub().subscribe(&Arc::new(DEMO.to_key()));
+    let (told, mut heard) = tokio::sync::mpsc::channel(9);
+    let watcher = Arc::new(Telling(told));
+    let _subscription = rig.naming.hub().subscribe(&Arc::new(DEMO.to_key()), watcher, Token(7));
+    let window = Duration::from_millis(1);
+    let (hub, clock) = (rig.naming.hub().clone(), Arc::new(SystemClock::start()));
+    rig.supervisor.spawn(TaskKind::Pusher, move |stop| async move {
+        watch::push(hub, clock, watch::Settings { window }, stop).await;
+        Ok::<(), Infallible>(())
+    });
     rig.register(said(1, Kind::Polaris)).await.expect("registers");
-    let first = watching.changed().await;
+    assert_eq!(heard.recv().await, Some(Token(7)));
     rig.register(said(2, Kind::Ephemeral)).await.expect("registers");
-    let second = watching.changed().await;
-    rig.naming.deregister(DEMO, at(2), |_| true).await.expect("deregisters");
-    let third = watching.changed().await;
-    assert!(first < second && second < third, "{first} {second} {third}");
+    assert_eq!(heard.recv().await, Some(Token(7)));
+    rig.naming.deregister(DEMO, at(2), Which::Any, Actor::Clock).await.expect("deregisters");
+    assert_eq!(heard.recv().await, Some(Token(7)));
+    let happened: Vec<_> = rig.naming.timeline(DEMO, None).into_iter().map(|event| event.what).collect();
+    use crate::timeline::Happening::{Deregistered, Registered};
+    assert_eq!(happened, [Registered, Registered, Deregistered]);
 }
 
 #[tokio::test]
@@ -505,7 +577,7 @@ async fn beat_times_of_the_client_are_kept_beside_its_lease() {
 async fn a_stopping_server_commits_what_is_queued_and_refuses_the_rest() {
     let store = MemoryStore::default();
     let rig = rig(&store).await;
-    rig.naming.register(DEMO, said(1, Kind::Polaris), Acknowledge::Queued).await.expect("is queued");
+    rig.naming.register(DEMO, said(1, Kind::Polaris), Acknowledge::Queued, Actor::Clock).await.expect("is queued");
     rig.supervisor.shutdown().await;
     assert_eq!(rig.seen(), [(1, true)]);
     assert!(matches!(rig.register(said(2, Kind::Polaris)).await, Err(CommitError::Stopping)));

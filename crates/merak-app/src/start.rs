@@ -7,6 +7,7 @@
 use crate::access::Accounts;
 use crate::ports::{Loaded, Store, StoreError};
 use crate::registry::{Cause, Registry};
+use crate::timeline::Actor;
 use merak_domain::naming::Change;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ pub async fn load(
     let sink = move |change| match change {
         Change::PutUser(user) => users.put(user),
         // A client that registered before the restart counts as heard now: it must not expire unheard.
-        change => into.apply(&change, Cause::Registered),
+        change => into.apply(&change, Cause::registered(Actor::Start)),
     };
     let loaded = store.load(Box::new(sink)).await?;
     registry.begin(loaded.start);

@@ -17,10 +17,18 @@ use tokio_util::sync::CancellationToken;
 pub enum TaskKind {
     /// Accepts connections of one listener and lets its requests end.
     Listener,
+    /// Tells subscribers what changed, over whatever they are told.
+    Pusher,
+    /// Removes what ended connections kept.
+    Departures,
     /// Lets leases run out.
     LeaseSweeper,
-    /// Commits durable writes; last, so that everything before it can still write.
+    /// Asks persistent instances whether they live.
+    HealthChecker,
+    /// Commits durable writes; after everything that can still write.
     Committer,
+    /// Writes down what is to be remembered of ephemeral instances; last, because all before it may change them.
+    Recall,
 }
 
 /// What a task's error means.
@@ -28,6 +36,8 @@ pub enum TaskKind {
 pub enum OnError {
     /// The server cannot go on without it.
     StopServer,
+    /// The server goes on without it; the log says so.
+    Log,
 }
 
 /// What is done about a task.
@@ -44,12 +54,26 @@ impl TaskKind {
     pub fn policy(self) -> Policy {
         match self {
             TaskKind::Listener => Policy { on_error: OnError::StopServer, drain: Duration::from_secs(10) },
-            TaskKind::LeaseSweeper => Policy { on_error: OnError::StopServer, drain: Duration::from_secs(2) },
+            TaskKind::Pusher | TaskKind::Departures => {
+                Policy { on_error: OnError::StopServer, drain: Duration::from_secs(2) }
+            }
+            TaskKind::LeaseSweeper | TaskKind::HealthChecker => {
+                Policy { on_error: OnError::StopServer, drain: Duration::from_secs(2) }
+            }
             TaskKind::Committer => Policy { on_error: OnError::StopServer, drain: Duration::from_secs(20) },
+            TaskKind::Recall => Policy { on_error: OnError::Log, drain: Duration::from_secs(10) },
         }
     }
 
-    const ORDER: [TaskKind; 3] = [TaskKind::Listener, TaskKind::LeaseSweeper, TaskKind::Committer];
+    const ORDER: [TaskKind; 7] = [
+        TaskKind::Listener,
+        TaskKind::Pusher,
+        TaskKind::Departures,
+        TaskKind::LeaseSweeper,
+        TaskKind::HealthChecker,
+        TaskKind::Committer,
+        TaskKind::Recall,
+    ];
 }
 
 /// Which task ended before it was told to, and how.
@@ -105,6 +129,7 @@ impl Supervisor {
                     // When the channel is full the server is being stopped already.
                     drop(ended.try_send(Ended { kind, how }));
                 }
+                OnError::Log => tracing::error!(?kind, how, "a task ended; the server goes on without it"),
             }
         });
         self.running.lock().push(Running { kind, stop, handle });

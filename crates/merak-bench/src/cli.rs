@@ -2,12 +2,15 @@
 //! Invariant: every duration and count has a bound or a default, so a run without options ends.
 //! Not here: what the commands do (`scenario`, `floor`, `compare`).
 
+mod connections;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::connections::{Churn, Connected, Idle, Push, Reconnect, Vanish};
 use crate::driver::{Pace, Plan};
 use crate::meter::Meter;
 use crate::population::{Metadata, Population};
@@ -31,6 +34,20 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Register, beat, list or deregister over Nacos HTTP.
     NacosHttp(NacosHttp),
+    /// Register or query over Nacos gRPC.
+    NacosGrpc(NacosGrpc),
+    /// From a change of a service to each of its subscribers, over Nacos gRPC.
+    Push(Push),
+    /// The same over UDP, as Nacos 1.x clients are told.
+    UdpPush(Push),
+    /// All clients lose their Nacos gRPC connections, or their server, and come back at once.
+    Reconnect(Reconnect),
+    /// Resident memory of each Nacos gRPC connection that does nothing.
+    Idle(Idle),
+    /// Many instances whose Nacos gRPC connections all close at once: how soon are they gone?
+    Vanish(Vanish),
+    /// Instances come and go at a steady rate over Nacos gRPC: does memory stay flat?
+    Churn(Churn),
     /// Register, heartbeat or Discover over Polaris gRPC, and how soon another client sees a registration.
     PolarisGrpc(PolarisGrpc),
     /// Resident memory of each instance, look-ups while beats arrive, and what happens when beats stop.
@@ -151,6 +168,39 @@ pub(crate) enum Beat {
     Light,
     /// The whole instance as JSON too.
     Full,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NacosGrpc {
+    /// What is done.
+    #[arg(long)]
+    pub(crate) scenario: NacosGrpcScenario,
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// Requests in flight on each connection.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) streams: u16,
+    #[command(flatten)]
+    pub(crate) population: Registered,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NacosGrpcScenario {
+    /// Ephemeral instances, ever new ones unless --instances is given; at most --hosts-per-service in a service.
+    Register,
+    /// Services that are registered first, 20 unless --instances or --services is given; each answer must have
+    /// --hosts-per-service hosts.
+    Query,
+}
+
+impl NacosGrpcScenario {
+    /// As it is written on the command line.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::Query => "query",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -307,6 +357,12 @@ pub(crate) struct Compare {
     /// Durable instances in the step about restarting. 0: left out.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) restart_instances: u64,
+    /// Instances in the step about connections that close. 0: left out.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) vanish_instances: u64,
+    /// Also a storm of reconnecting clients, and 20 minutes of churn on each server.
+    #[arg(long)]
+    pub(crate) long: bool,
     /// The processor for servers.
     #[arg(long, default_value_t = 0)]
     pub(crate) server_core: u16,

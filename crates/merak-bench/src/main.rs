@@ -9,6 +9,7 @@ mod clock;
 mod compare;
 mod driver;
 mod floor;
+mod host;
 mod meter;
 mod peers;
 mod population;
@@ -48,6 +49,35 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 _ => runtime.block_on(scenario::polaris_grpc::run(&arguments))?,
             };
             publish(&report, &arguments.load.output)
+        }
+        Command::NacosGrpc(arguments) => {
+            let report =
+                runtime(arguments.load.output.threads)?.block_on(scenario::nacos_grpc::run(&arguments))?;
+            publish(&report, &arguments.load.output)
+        }
+        Command::Push(arguments) => {
+            let report = runtime(arguments.output.threads)?.block_on(scenario::push::run(&arguments))?;
+            publish(&report, &arguments.output)
+        }
+        Command::UdpPush(arguments) => {
+            let report = runtime(arguments.output.threads)?.block_on(scenario::udp_push::run(&arguments))?;
+            publish(&report, &arguments.output)
+        }
+        Command::Reconnect(arguments) => {
+            let report = runtime(arguments.output.threads)?.block_on(scenario::reconnect::run(&arguments))?;
+            publish(&report, &arguments.output)
+        }
+        Command::Idle(arguments) => {
+            let report = runtime(arguments.output.threads)?.block_on(scenario::idle::run(&arguments))?;
+            publish(&report, &arguments.output)
+        }
+        Command::Vanish(arguments) => {
+            let report = runtime(arguments.output.threads)?.block_on(scenario::vanish::run(&arguments))?;
+            publish(&report, &arguments.output)
+        }
+        Command::Churn(arguments) => {
+            let report = runtime(arguments.output.threads)?.block_on(scenario::churn::run(&arguments))?;
+            publish(&report, &arguments.output)
         }
         Command::Memory(arguments) => {
             let report = runtime(arguments.output.threads)?.block_on(scenario::memory::run(&arguments))?;

@@ -81,6 +81,8 @@ pub(crate) struct Server {
     pub(crate) pid: u32,
     /// Where it speaks Nacos HTTP, if it does.
     pub(crate) nacos_http: Option<String>,
+    /// Where it speaks Nacos gRPC, if it does.
+    pub(crate) nacos_grpc: Option<String>,
     /// Where it speaks Polaris gRPC, if it does.
     pub(crate) polaris_grpc: Option<String>,
     /// From the start of its process to its first answer.
@@ -115,8 +117,17 @@ impl Server {
         };
         let ready_after = begun.elapsed();
         let resident_when_ready = Meter::of(pid)?.sample()?.resident;
-        let Addresses { nacos_http, polaris_grpc } = addresses;
-        Ok(Self { child, folder, pid, nacos_http, polaris_grpc, ready_after, resident_when_ready })
+        let Addresses { nacos_http, nacos_grpc, polaris_grpc } = addresses;
+        Ok(Self {
+            child,
+            folder,
+            pid,
+            nacos_http,
+            nacos_grpc,
+            polaris_grpc,
+            ready_after,
+            resident_when_ready,
+        })
     }
 
     /// Ends the server and removes its data.
@@ -140,6 +151,7 @@ impl Server {
 #[derive(Debug, Default)]
 struct Addresses {
     nacos_http: Option<String>,
+    nacos_grpc: Option<String>,
     polaris_grpc: Option<String>,
 }
 
@@ -147,6 +159,7 @@ struct Addresses {
 #[derive(Debug, Deserialize)]
 struct Listeners {
     nacos_http: String,
+    nacos_grpc: Option<String>,
     polaris_grpc: String,
     ops: String,
 }
@@ -166,8 +179,8 @@ enum Ready {
     Listeners(PathBuf),
     /// Says its address on the first line of its output, and whether it speaks HTTP (or gRPC).
     FirstLine { http: bool },
-    /// Answers a list on this Nacos HTTP address.
-    List(String),
+    /// Answers a list on this Nacos HTTP port; its Nacos gRPC port is 1000 above.
+    List(u16),
     /// Says a word in its log; speaks Polaris gRPC at this address.
     Says { word: &'static str, polaris_grpc: String },
 }
@@ -198,12 +211,12 @@ impl Launch {
                     ("RNACOS_NAMING_PERPETUAL_INSTANCE_PROBE_INTERVAL_SECOND", "0".to_owned()),
                     ("RNACOS_DATA_DIR", data_text),
                 ];
-                (binary.clone(), Vec::new(), settings, Ready::List(format!("127.0.0.1:{port}")))
+                (binary.clone(), Vec::new(), settings, Ready::List(port))
             }
             Program::Nacos(dist) => {
                 let port = free_port(&[0, 2, 3, 1000, 1001])?;
                 let arguments = nacos_arguments(dist, folder, port)?;
-                (PathBuf::from("java"), arguments, Vec::new(), Ready::List(format!("127.0.0.1:{port}")))
+                (PathBuf::from("java"), arguments, Vec::new(), Ready::List(port))
             }
             Program::Polaris(dist) => {
                 polaris_configuration(dist, folder)?;
@@ -262,8 +275,8 @@ impl Launch {
                 line.trim().strip_prefix("listening on ").context("no address on the first line")?;
             let address = Some(address.to_owned());
             return Ok(match http {
-                true => Addresses { nacos_http: address, polaris_grpc: None },
-                false => Addresses { nacos_http: None, polaris_grpc: address },
+                true => Addresses { nacos_http: address, ..Addresses::default() },
+                false => Addresses { nacos_http: None, nacos_grpc: address.clone(), polaris_grpc: address },
             });
         }
         loop {
@@ -285,16 +298,24 @@ impl Launch {
                 let listeners: Listeners = serde_json::from_slice(&text).ok()?;
                 answers(&listeners.ops, "/health/ready").await.then_some(Addresses {
                     nacos_http: Some(listeners.nacos_http),
+                    nacos_grpc: listeners.nacos_grpc,
                     polaris_grpc: Some(listeners.polaris_grpc),
                 })
             }
-            Ready::List(address) => answers(address, "/nacos/v1/ns/instance/list?serviceName=ready")
-                .await
-                .then(|| Addresses { nacos_http: Some(address.clone()), polaris_grpc: None }),
+            Ready::List(port) => {
+                let address = |port| format!("127.0.0.1:{port}");
+                answers(&address(*port), "/nacos/v1/ns/instance/list?serviceName=ready").await.then(|| {
+                    Addresses {
+                        nacos_http: Some(address(*port)),
+                        nacos_grpc: Some(address(*port + 1000)),
+                        polaris_grpc: None,
+                    }
+                })
+            }
             Ready::Says { word, polaris_grpc } => {
                 let log = std::fs::read_to_string(folder.join("out.log")).ok()?;
                 log.contains(word)
-                    .then(|| Addresses { nacos_http: None, polaris_grpc: Some(polaris_grpc.clone()) })
+                    .then(|| Addresses { polaris_grpc: Some(polaris_grpc.clone()), ..Addresses::default() })
             }
             Ready::FirstLine { .. } => None,
         }

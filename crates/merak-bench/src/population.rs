@@ -26,7 +26,15 @@ pub(crate) enum Metadata {
     /// Two pairs that Nacos reads as the instance's own beat timeout and (far away, and different for every
     /// instance) the time of its removal.
     Lease { timeout_ms: u64 },
+    /// None, and a weight that says which change this is, so that whoever sees the instance knows how recent it
+    /// is. Metadata would not do: there are servers that keep an address's first ones.
+    Mark(u64),
 }
+
+/// The weight of the first change. No other instance has a weight of four digits.
+pub(crate) const FIRST_MARK: u64 = 9_000;
+/// Changes that can be told apart; Nacos allows weights up to 10 000.
+pub(crate) const MARKS: u64 = 1_000;
 
 /// One instance of the population.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +78,14 @@ impl Population {
         write!(out, "{}-{service}", self.prefix).expect("writing to a string does not fail");
     }
 
+    /// The weight of every instance: 1, or its mark.
+    pub(crate) fn weight(&self) -> u64 {
+        match self.metadata {
+            Metadata::Mark(change) => FIRST_MARK + change % MARKS,
+            Metadata::Pairs(_) | Metadata::Lease { .. } => 1,
+        }
+    }
+
     /// The metadata of an instance, key by key.
     pub(crate) fn metadata(&self, index: u64) -> Vec<(String, String)> {
         match self.metadata {
@@ -80,16 +96,28 @@ impl Population {
                 ("preserved.heart.beat.timeout".to_owned(), timeout_ms.to_string()),
                 ("preserved.ip.delete.timeout".to_owned(), (REMOVAL_MS + index).to_string()),
             ],
+            Metadata::Mark(_) => Vec::new(),
         }
+    }
+
+    /// The same metadata as a JSON object.
+    pub(crate) fn write_metadata_json(&self, index: u64, out: &mut String) {
+        out.push('{');
+        for (position, (key, value)) in self.metadata(index).iter().enumerate() {
+            let before = if position == 0 { "" } else { "," };
+            write!(out, r#"{before}"{key}":"{value}""#).expect("writing to a string does not fail");
+        }
+        out.push('}');
     }
 
     /// The same metadata as a JSON object, percent-encoded for a query. Empty when there is none.
     pub(crate) fn write_metadata_query(&self, index: u64, out: &mut String) {
-        for (position, (key, value)) in self.metadata(index).iter().enumerate() {
+        let metadata = self.metadata(index);
+        for (position, (key, value)) in metadata.iter().enumerate() {
             let before = if position == 0 { "&metadata=%7B" } else { "%2C" };
             write!(out, "{before}%22{key}%22%3A%22{value}%22").expect("writing to a string does not fail");
         }
-        if self.metadata != Metadata::Pairs(0) {
+        if !metadata.is_empty() {
             out.push_str("%7D");
         }
     }
@@ -131,10 +159,17 @@ mod tests {
                 "&metadata=%7B%22preserved.heart.beat.timeout%22%3A%2260000%22%2C\
                  %22preserved.ip.delete.timeout%22%3A%223600007%22%7D",
             ),
+            ("a mark", Metadata::Mark(12), ""),
         ] {
             let mut query = String::new();
             population(metadata).write_metadata_query(7, &mut query);
             assert_eq!(query, expected, "{name}");
+            let mut json = String::new();
+            population(metadata).write_metadata_json(7, &mut json);
+            let plain = expected.trim_start_matches("&metadata=");
+            let plain = plain.replace("%7B", "{").replace("%7D", "}").replace("%22", "\"");
+            let plain = plain.replace("%3A", ":").replace("%2C", ",");
+            assert_eq!(json, if plain.is_empty() { "{}".to_owned() } else { plain }, "{name}");
         }
     }
 }

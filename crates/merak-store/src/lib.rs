@@ -5,6 +5,8 @@
 //! Start reading at [`embedded`], then `record`.
 
 pub mod embedded;
+pub mod recall;
 mod record;
 
 pub use embedded::{Embedded, OpenError};
+pub use recall::FileRecall;

@@ -3,10 +3,11 @@
 //! A small file system in memory is mounted, which only root may do. Where that fails the test says so on standard
 //! error and checks nothing.
 
-use merak_app::ports::{Store, StoreError};
+use merak_app::ports::{Recall as _, Store, StoreError};
+use merak_app::testing::recall_suite;
 use merak_app::testing::store_suite::{load, samples};
 use merak_domain::naming::{Change, Instance, Metadata};
-use merak_store::Embedded;
+use merak_store::{Embedded, FileRecall};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -199,4 +200,31 @@ async fn a_read_only_disk_is_refused() {
     disk.make_read_only();
     let error = Embedded::open(&disk.data()).expect_err("it is read-only").to_string();
     assert!(error.contains("make it writable for this user or choose another --data-dir"), "{error}");
+}
+
+/// What is remembered has no room either: what was written stays, and when there is room all of it is written anew.
+#[tokio::test]
+async fn what_is_remembered_waits_for_room() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let recall = FileRecall::new(disk.path());
+    let all: Vec<Change> = (0..1_000).map(recall_suite::instance).collect();
+    let everything = || Box::new(all.clone().into_iter());
+    recall.rewrite(everything()).await.expect("there is room");
+    // Room for some of a batch, and for none of it: its last record is torn, or none of it is there.
+    for left in [65_536, 0] {
+        disk.fill(left);
+        let error = recall.append(all.clone()).await.expect_err("no room");
+        assert!(error.to_string().contains("recall.log: "), "{left}: {error}");
+        assert!(recall.append(Vec::new()).await.is_err(), "{left}: it misses something");
+        let error = recall.rewrite(everything()).await.expect_err("no room");
+        assert!(error.to_string().contains("recall.log.new: "), "{left}: {error}");
+        assert!(!fs::exists(disk.path().join("recall.log.new")).expect("it can be asked"), "{left}: left");
+        let found = recall_suite::load(&FileRecall::new(disk.path())).await;
+        let is_prefix = found.iter().eq(all.iter().cycle().take(found.len()));
+        assert!(is_prefix && found.len() >= all.len() && found.len() < 2 * all.len(), "{left}: {}", found.len());
+        disk.make_room();
+        recall.rewrite(everything()).await.expect("room again");
+        recall.append(all.clone()).await.expect("whole again");
+        recall.rewrite(everything()).await.expect("room still");
+    }
 }

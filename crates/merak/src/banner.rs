@@ -25,6 +25,7 @@ impl fmt::Display for Banner<'_> {
         let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
         writeln!(f, "merak {} · data in {}", env!("CARGO_PKG_VERSION"), Path::display(&data_dir))?;
         writeln!(f, "  Nacos HTTP      {}", addresses.nacos_http)?;
+        writeln!(f, "  Nacos gRPC      {}", addresses.nacos_grpc)?;
         writeln!(f, "  Polaris gRPC    {}", addresses.polaris_grpc)?;
         writeln!(f, "  operations      {}", addresses.ops)?;
         let reserved = config.listen.reserved.iter().filter(|(_, port)| *port != 0);
@@ -63,7 +64,7 @@ mod tests {
         raw.flag("data_dir", "--data-dir", Some("/srv/merak".to_owned()));
         let config = raw.check().expect("good");
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let addresses = Addresses { nacos_http: at(8848), polaris_grpc: at(8091), ops: at(8900) };
+        let addresses = Addresses { nacos_http: at(8848), nacos_grpc: at(9848), polaris_grpc: at(8091), ops: at(8900) };
         let admin = InitialAdmin {
             name: "admin".to_owned(),
             password: "secret".to_owned(),
@@ -72,9 +73,10 @@ mod tests {
         let always = format!(
             "merak {} · data in /srv/merak\n\
              \x20 Nacos HTTP      127.0.0.1:8848\n\
+             \x20 Nacos gRPC      127.0.0.1:9848\n\
              \x20 Polaris gRPC    127.0.0.1:8091\n\
              \x20 operations      127.0.0.1:8900\n\
-             \x20 not opened yet  nacos_grpc 9848, polaris_http 8090, polaris_config 8093\n\
+             \x20 not opened yet  polaris_http 8090, polaris_config 8093\n\
              \x20 client API      open: applications may call without logging in\n",
             env!("CARGO_PKG_VERSION")
         );

@@ -4,12 +4,12 @@
 //! Not here: what is spoken there (`merak-apiserver`), bounds on connections (there too).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use serde::Serialize;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::config::Listen;
 use crate::files;
@@ -18,11 +18,19 @@ use crate::files;
 /// `net.core.somaxconn`, and whoever finds it full tries again by itself.
 const BACKLOG: i32 = 4_096;
 
+/// An address that is nobody's (RFC 5737), somewhere outside.
+const DOCUMENTATION: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+/// Room for datagrams that wait to be read, as far as the kernel gives it (`net.core.rmem_max`): thousands of
+/// subscribers acknowledge at once.
+const DATAGRAMS_BYTES: usize = 4 << 20;
+
 const FILE: &str = "listeners.json";
 
 /// Every open port.
 pub(crate) struct Listeners {
     pub(crate) nacos_http: TcpListener,
+    pub(crate) nacos_grpc: TcpListener,
     pub(crate) polaris_grpc: TcpListener,
     pub(crate) ops: TcpListener,
 }
@@ -31,6 +39,7 @@ pub(crate) struct Listeners {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Addresses {
     pub(crate) nacos_http: SocketAddr,
+    pub(crate) nacos_grpc: SocketAddr,
     pub(crate) polaris_grpc: SocketAddr,
     pub(crate) ops: SocketAddr,
 }
@@ -40,6 +49,7 @@ impl Listeners {
     pub(crate) fn open(listen: &Listen) -> anyhow::Result<Listeners> {
         Ok(Listeners {
             nacos_http: open("nacos_http", listen.bind, listen.nacos_http)?,
+            nacos_grpc: open("nacos_grpc", listen.bind, listen.nacos_grpc)?,
             polaris_grpc: open("polaris_grpc", listen.bind, listen.polaris_grpc)?,
             ops: open("ops", listen.bind, listen.ops)?,
         })
@@ -48,10 +58,34 @@ impl Listeners {
     pub(crate) fn addresses(&self) -> io::Result<Addresses> {
         Ok(Addresses {
             nacos_http: self.nacos_http.local_addr()?,
+            nacos_grpc: self.nacos_grpc.local_addr()?,
             polaris_grpc: self.polaris_grpc.local_addr()?,
             ops: self.ops.local_addr()?,
         })
     }
+}
+
+/// Where others reach a port that is open on this address: on all of them, the one this machine calls from.
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    // Connecting a datagram socket sends nothing; it makes the machine choose a way out.
+    let outwards = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.connect((DOCUMENTATION, 9))?;
+        socket.local_addr()
+    });
+    // A machine without a way out is reached by itself alone.
+    let ip = outwards.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |outwards| outwards.ip());
+    SocketAddr::new(ip, address.port())
+}
+
+/// A socket for datagrams, on a port of the machine's choice. It does not block.
+pub(crate) fn datagrams(bind: IpAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((bind, 0))?;
+    socket.set_nonblocking(true)?;
+    SockRef::from(&socket).set_recv_buffer_size(DATAGRAMS_BYTES)?;
+    Ok(socket)
 }
 
 /// `listeners.json` in the data directory. Goes away with this value.
@@ -116,7 +150,7 @@ mod tests {
     use super::*;
 
     fn listen(nacos_http: u16, ops: u16) -> Listen {
-        Listen { bind: IpAddr::from([127, 0, 0, 1]), nacos_http, polaris_grpc: 0, ops, reserved: Vec::new() }
+        Listen { bind: IpAddr::from([127, 0, 0, 1]), nacos_http, nacos_grpc: 0, polaris_grpc: 0, ops, reserved: Vec::new() }
     }
 
     /// The one line an operator sees must name the port, the setting and the way out.
@@ -153,7 +187,7 @@ mod tests {
         let announcement = Announcement::make(directory.path(), &addresses).expect("writes");
         let read: serde_json::Value =
             serde_json::from_slice(&std::fs::read(&path).expect("is there")).expect("JSON");
-        for name in ["nacos_http", "polaris_grpc", "ops"] {
+        for name in ["nacos_http", "nacos_grpc", "polaris_grpc", "ops"] {
             let address = read[name].as_str().expect("an address");
             assert!(std::net::TcpStream::connect(address).is_ok(), "{name} at {address}");
         }

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::banner::Banner;
@@ -27,11 +28,22 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Serves until asked to stop.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     logging::start(&config.log);
+    allow_open_files();
     let listeners = Listeners::open(&config.listen)?;
     let runtime = runtime(config.worker_threads).context("failed to start threads")?;
     let outcome = runtime.block_on(live(config, listeners));
     runtime.shutdown_timeout(LINGER);
     outcome
+}
+
+/// Every connection is an open file, and the usual soft limit is far below what a registry holds. Where it cannot be
+/// raised, connections beyond it wait to be accepted.
+fn allow_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files was not raised");
+    }
 }
 
 async fn live(config: &Config, listeners: Listeners) -> anyhow::Result<()> {
@@ -48,6 +60,7 @@ async fn live(config: &Config, listeners: Listeners) -> anyhow::Result<()> {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         nacos_http = %addresses.nacos_http,
+        nacos_grpc = %addresses.nacos_grpc,
         polaris_grpc = %addresses.polaris_grpc,
         ops = %addresses.ops,
         "serving"

@@ -6,29 +6,42 @@
 //! Start reading at [`start()`].
 
 use std::convert::Infallible;
-use std::net::TcpListener;
+use std::io;
+use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use merak_apiserver::common::listener::{self, Protocol};
 use merak_apiserver::common::mapping;
 use merak_apiserver::common::route::Arrival;
-use merak_apiserver::nacos::{NacosHttp, NacosParts};
+use merak_apiserver::nacos::{
+    NacosGrpc, NacosGrpcParts, NacosHttp, NacosParts, UdpParts, UdpPush,
+};
 use merak_apiserver::ops::{Ops, OpsHttp, Readiness};
 use merak_apiserver::polaris::{PolarisGrpc, PolarisParts, ensure_system};
 use merak_app::access::{Access, Accounts, Tokens};
+use merak_app::health::probe::Dialer;
 use merak_app::metrics::Metrics;
 use merak_app::naming::Naming;
-use merak_app::ports::{Clock, Store, SystemClock};
+use merak_app::ports::{Clock, Recall, Store, SystemClock};
 use merak_app::registry::Registry;
+use merak_app::switches::Switches;
 use merak_app::task::{Ended, Supervisor, TaskKind};
-use merak_app::{commit, lease, start};
-use merak_store::Embedded;
+use merak_app::clients::{self, Clients};
+use merak_app::{commit, health, lease, recall, start, watch};
+use merak_store::{Embedded, FileRecall};
 
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, Udp};
 use crate::first_start::{self, InitialAdmin};
-use crate::listeners::Listeners;
+use crate::listeners::{Listeners, datagrams, reachable};
+
+/// How long what an ended connection kept outlives it: long enough for a client that lost its connection to open
+/// another one, and short enough that nobody calls a dead one for long; then as long as client libraries need to
+/// register again, 3 s, and one for the way.
+const CLIENTS: clients::Settings =
+    clients::Settings { linger: Duration::from_millis(300), redo: Duration::from_secs(4) };
 
 /// A server at work.
 pub(crate) struct Server {
@@ -55,6 +68,7 @@ struct Core {
     metrics: Arc<Metrics>,
     registry: Arc<Registry>,
     access: Arc<Access>,
+    switches: Arc<Switches>,
     readiness: Arc<Readiness>,
 }
 
@@ -72,6 +86,7 @@ pub(crate) async fn start(
     core.open_ops(&supervisor, &config.limits, listeners.ops);
 
     core.load(&*store).await?;
+    core.remember(&supervisor, config).await;
     let naming = core.run(&supervisor, config, store);
     let admin = if core.access.accounts().is_empty() {
         Some(make_admin(&config.data_dir, &naming).await?)
@@ -80,7 +95,8 @@ pub(crate) async fn start(
     };
     ensure_system(&naming).await.context("failed to store the system services")?;
 
-    core.open_nacos(&supervisor, config, listeners.nacos_http, naming.clone());
+    let grpc = core.open_nacos_grpc(&supervisor, &config.limits, listeners.nacos_grpc, naming.clone());
+    core.open_nacos(&supervisor, config, listeners.nacos_http, naming.clone(), grpc)?;
     core.open_polaris(&supervisor, &config.limits, listeners.polaris_grpc, naming);
     core.readiness.ready();
     Ok((Server { supervisor, readiness: core.readiness }, admin))
@@ -96,7 +112,7 @@ impl Core {
         let accounts = Arc::new(Accounts::new(&first_start::process_key()?));
         let tokens = Tokens::new(&first_start::signing_key(&config.data_dir)?);
         let access = Arc::new(Access::new(config.client_api, accounts, tokens, clock.clone()));
-        Ok(Core { clock, metrics, registry, access, readiness: Arc::default() })
+        Ok(Core { clock, metrics, registry, access, switches: Arc::default(), readiness: Arc::default() })
     }
 
     /// Fills memory with what is kept, before anything else looks at it.
@@ -106,6 +122,23 @@ impl Core {
             .context("failed to load the registry")?;
         tracing::info!(records = loaded.records, start = loaded.start, "loaded");
         Ok(())
+    }
+
+    /// Puts back the ephemeral instances of the server before, and goes on writing them down.
+    async fn remember(&self, supervisor: &Supervisor, config: &Config) {
+        if !config.recall {
+            if let Err(error) = FileRecall::forget(&config.data_dir) {
+                tracing::warn!(%error, "what an earlier server wrote down of ephemeral instances stays");
+            }
+            return;
+        }
+        let file: Arc<dyn Recall> = Arc::new(FileRecall::new(&config.data_dir));
+        let (registry, metrics) = (self.registry.clone(), self.metrics.clone());
+        recall::remember(&*file, &registry, &metrics).await;
+        supervisor.spawn(TaskKind::Recall, |stop| async move {
+            recall::write_down(registry, file, metrics, stop).await;
+            Ok::<(), Infallible>(())
+        });
     }
 
     /// Starts what works in the background, and gives the use cases that build on it.
@@ -122,9 +155,27 @@ impl Core {
             committer.run(stop).await;
             Ok::<(), Infallible>(())
         });
-        let (registry, sweeps) = (self.registry.clone(), commits.clone());
+        let (registry, sweeps, switches) = (self.registry.clone(), commits.clone(), self.switches.clone());
         supervisor.spawn(TaskKind::LeaseSweeper, |stop| async move {
-            lease::sweep(registry, sweeps, stop).await;
+            lease::sweep(registry, sweeps, switches, stop).await;
+            Ok::<(), Infallible>(())
+        });
+        let (hub, clock, settings) = (self.registry.hub().clone(), self.clock.clone(), config.push);
+        supervisor.spawn(TaskKind::Pusher, move |stop| async move {
+            watch::push(hub, clock, settings, stop).await;
+            Ok::<(), Infallible>(())
+        });
+        let checks = health::Parts {
+            registry: self.registry.clone(),
+            commits: commits.clone(),
+            prober: Arc::new(Dialer::new(config.health_policy.clone())),
+            switches: self.switches.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let settings = config.health.clone();
+        supervisor.spawn(TaskKind::HealthChecker, |stop| async move {
+            health::run(checks, settings, stop).await;
             Ok::<(), Infallible>(())
         });
         Naming::new(self.registry.clone(), commits, self.metrics.clone(), config.naming)
@@ -144,13 +195,27 @@ impl Core {
         });
     }
 
-    fn open_nacos(&self, supervisor: &Supervisor, config: &Config, socket: TcpListener, naming: Naming) {
+    fn open_nacos(
+        &self,
+        supervisor: &Supervisor,
+        config: &Config,
+        socket: TcpListener,
+        naming: Naming,
+        grpc: Arc<NacosGrpc>,
+    ) -> anyhow::Result<()> {
+        let local = socket.local_addr().context("the Nacos port is not open")?;
+        let address = reachable(local);
+        let udp = config.udp.map(|settings| self.open_udp(supervisor, settings, local.ip(), naming.clone()));
         let (readiness, data_dir) = (self.readiness.clone(), config.data_dir.clone());
         let nacos = NacosHttp::new(NacosParts {
             naming,
+            grpc,
             access: self.access.clone(),
             metrics: self.metrics.clone(),
+            switches: self.switches.clone(),
+            address,
             clock: self.clock.clone(),
+            udp: udp.transpose().context("failed to open a socket for pushes over UDP")?,
             body_max: config.limits.body,
             is_ready: Arc::new(move || readiness.is_ready()),
             on_password_changed: Arc::new(move |name| first_start::forget_initial_admin(&data_dir, name)),
@@ -163,6 +228,60 @@ impl Core {
             };
             listener::serve(socket, Protocol::Http1, limits, clock, metrics, answer, stop)
         });
+        Ok(())
+    }
+
+    /// Packets leave by a port of the machine's choice: clients answer whoever sends.
+    fn open_udp(
+        &self,
+        supervisor: &Supervisor,
+        settings: Udp,
+        bind: IpAddr,
+        naming: Naming,
+    ) -> io::Result<Arc<UdpPush>> {
+        let udp = UdpPush::new(UdpParts {
+            naming,
+            clock: self.clock.clone(),
+            switches: self.switches.clone(),
+            metrics: self.metrics.clone(),
+            delay: settings.delay,
+            trust: settings.trust,
+            socket: datagrams(bind)?,
+        })?;
+        let pushing = udp.clone();
+        supervisor.spawn(TaskKind::Pusher, |stop| async move {
+            pushing.run(stop).await;
+            Ok::<(), Infallible>(())
+        });
+        Ok(udp)
+    }
+
+    fn open_nacos_grpc(
+        &self,
+        supervisor: &Supervisor,
+        limits: &Limits,
+        socket: TcpListener,
+        naming: Naming,
+    ) -> Arc<NacosGrpc> {
+        let clients = Clients::new(naming.clone(), self.clock.clone(), CLIENTS);
+        let departing = clients.clone();
+        supervisor.spawn(TaskKind::Departures, |stop| async move {
+            clients::depart(departing, stop).await;
+            Ok::<(), Infallible>(())
+        });
+        let readiness = self.readiness.clone();
+        let grpc = NacosGrpc::new(NacosGrpcParts {
+            naming,
+            clients,
+            access: self.access.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            switches: self.switches.clone(),
+            is_ready: Arc::new(move || readiness.is_ready()),
+        });
+        let (serving, limits) = (grpc.clone(), bounds(limits));
+        supervisor.spawn(TaskKind::Listener, |stop| serving.serve(socket, limits, stop));
+        grpc
     }
 
     fn open_polaris(&self, supervisor: &Supervisor, limits: &Limits, socket: TcpListener, naming: Naming) {

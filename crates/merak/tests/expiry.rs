@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use merak_wire::polaris::v1::{HealthCheck, HeartbeatHealthCheck, Instance};
 use serde_json::Value;
-use testkit::{HttpClient, Patience, PolarisClient, Server, poll_until};
+use testkit::{HttpClient, Patience, PolarisClient, Server, StartOptions, poll_until};
 use tokio::runtime::Runtime;
 
 const INSTANCE: &str = "/nacos/v1/ns/instance";
@@ -116,10 +116,13 @@ fn nacos_silence_has_two_steps() -> Result<()> {
     Ok(())
 }
 
-/// A beat that carries its whole instance makes it again after a crash, which has taken everything ephemeral.
+/// A beat that carries its whole instance makes it again after a crash, which has taken everything ephemeral where
+/// nothing is remembered.
 #[test]
 fn nacos_instances_come_back_with_their_beat() -> Result<()> {
-    let mut server = start()?;
+    let env = vec![("MERAK_RECALL__ENABLED".to_owned(), "false".to_owned())];
+    let options = StartOptions { env, ..StartOptions::default() };
+    let mut server = Server::start_with(env!("CARGO_BIN_EXE_merak"), options)?;
     let mut client = HttpClient::new(&server.addresses().nacos_http);
     register_nacos(&mut client, "1", 15_000, 30_000)?;
     server.kill9()?;

@@ -7,7 +7,9 @@
 mod checks;
 mod kinds;
 mod program;
+mod report;
 mod server;
+mod watcher;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use self::kinds::{KINDS, Kind, Place};
+pub(crate) use self::kinds::apt_install;
+use self::kinds::{KINDS, Kind, Place, SAMPLES};
+use self::report::Report;
 use self::server::Server;
 
 /// How often a condition is looked at that something else makes true.
@@ -32,44 +36,21 @@ struct Client {
 struct Wishes {
     binary: Option<PathBuf>,
     only: Vec<String>,
+    /// Every client, and the sample applications: also those that `make test` has no time for.
+    all: bool,
+    /// The page to write about it.
+    write: Option<PathBuf>,
     nacos: Option<String>,
     polaris: Option<String>,
 }
 
-/// Counts outcomes and tells each at once, so that a long run shows where it is.
-#[derive(Default)]
-struct Tally {
-    passed: usize,
-    failed: usize,
-    skipped: usize,
-}
-
-impl Tally {
-    fn record(&mut self, what: &str, outcome: Result<()>) {
-        match outcome {
-            Ok(()) => {
-                self.passed += 1;
-                println!("passed: {what}");
-            }
-            Err(error) => {
-                self.failed += 1;
-                println!("failed: {what}\n{}", indented(&format!("{error:#}")));
-            }
-        }
-    }
-
-    fn skip(&mut self, what: &str, why: &str) {
-        self.skipped += 1;
-        println!("skipped: {what}: {why}");
-    }
-}
-
-/// `[--binary PATH] [--only NAME]… [--nacos ADDR --polaris ADDR]`: installs the clients, runs each alone and all
-/// of them together, and fails when any of them did.
+/// `[--binary PATH] [--only NAME]… [--all] [--write PAGE] [--nacos ADDR --polaris ADDR]`: installs the clients, runs
+/// each alone and all of them together, and fails when any of them did.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let wishes = Wishes::parse(arguments)?;
-    let mut tally = Tally::default();
-    let clients = install(root, &wishes, &mut tally)?;
+    let mut report = Report::default();
+    let clients = install(root, KINDS, &wishes, &mut report)?;
+    let samples = install(root, SAMPLES, &wishes, &mut report)?;
     let work = root.join("target/clients/work");
     if work.exists() {
         std::fs::remove_dir_all(&work).context("failed to clear what an earlier run left")?;
@@ -80,9 +61,12 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         (None, None) => Server::start(&binary(root, &wishes)?, &work.join("server"))?,
         _ => bail!("--nacos and --polaris belong together"),
     };
-    checks::all(&clients, &mut server, &work, &mut tally)?;
-    println!("\n{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
-    if tally.failed > 0 {
+    checks::all(&clients, &samples, &mut server, &work, &mut report)?;
+    if let Some(page) = &wishes.write {
+        std::fs::write(root.join(page), report.page(KINDS, SAMPLES)).context("failed to write the page")?;
+    }
+    println!("\n{} passed, {} failed, {} skipped", report.passed, report.failed, report.skipped);
+    if report.failed > 0 {
         bail!("a client does not get what it expects");
     }
     Ok(())
@@ -93,34 +77,50 @@ impl Wishes {
         let mut wishes = Self::default();
         let mut rest = arguments.iter();
         while let Some(flag) = rest.next() {
+            if flag == "--all" {
+                wishes.all = true;
+                continue;
+            }
             let value = rest.next().with_context(|| format!("{flag} wants a value"))?.clone();
             match flag.as_str() {
                 "--binary" => wishes.binary = Some(PathBuf::from(value)),
                 "--only" => wishes.only.push(value),
+                "--write" => wishes.write = Some(PathBuf::from(value)),
                 "--nacos" => wishes.nacos = Some(value),
                 "--polaris" => wishes.polaris = Some(value),
                 other => bail!("unknown flag {other}"),
             }
         }
         for name in &wishes.only {
-            if !KINDS.iter().any(|kind| kind.name == name) {
-                let known: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
+            let known: Vec<_> = KINDS.iter().chain(SAMPLES).map(|kind| kind.name).collect();
+            if !known.contains(&name.as_str()) {
                 bail!("no client is called `{name}`; there are {}", known.join(", "));
             }
         }
+        if wishes.write.is_some() && !wishes.all {
+            bail!("the page is about every client: --write wants --all");
+        }
         Ok(wishes)
+    }
+
+    fn wants(&self, kind: &Kind) -> bool {
+        if self.only.is_empty() {
+            self.all || kind.in_test
+        } else {
+            self.only.iter().any(|name| name == kind.name)
+        }
     }
 }
 
 /// Installs the clients one after the other. One whose toolchain cannot be had is skipped, by name and reason.
-fn install(root: &Path, wishes: &Wishes, tally: &mut Tally) -> Result<Vec<Client>> {
+fn install(root: &Path, kinds: &'static [Kind], wishes: &Wishes, report: &mut Report) -> Result<Vec<Client>> {
     let mut ready = Vec::new();
-    for kind in KINDS {
-        if !wishes.only.is_empty() && !wishes.only.iter().any(|name| name == kind.name) {
+    for kind in kinds {
+        if !wishes.wants(kind) {
             continue;
         }
         if let Err(why) = kind.provide_tools() {
-            tally.skip(kind.name, &format!("{why:#}"));
+            report.skip(kind.name, &format!("{why:#}"));
             continue;
         }
         let place = Place::of(root, kind)?;
@@ -130,7 +130,7 @@ fn install(root: &Path, wishes: &Wishes, tally: &mut Tally) -> Result<Vec<Client
                 println!("installed: {} in {:.0} s", kind.name, began.elapsed().as_secs_f64());
                 ready.push(Client { kind, place });
             }
-            Err(error) => tally.record(&format!("{} installs", kind.name), Err(error)),
+            Err(error) => report.check(&format!("{} installs", kind.name), Err(error)),
         }
     }
     Ok(ready)
@@ -167,10 +167,6 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +177,9 @@ mod tests {
         for (name, line, good) in [
             ("nothing", "", true),
             ("one client", "--only nacos-node", true),
+            ("a sample", "--only samples-dubbo", true),
+            ("everything, written down", "--all --write page.md", true),
+            ("a page about some", "--write page.md", false),
             ("elsewhere", "--nacos 127.0.0.1:1 --polaris 127.0.0.1:2", true),
             ("unknown client", "--only nacos-cobol", false),
             ("unknown flag", "--fast yes", false),

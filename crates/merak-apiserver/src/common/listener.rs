@@ -68,6 +68,47 @@ pub struct Limits {
     pub idle_timeout: Duration,
 }
 
+/// An answer on its way.
+pub type Answering<B> = Pin<Box<dyn Future<Output = Response<B>> + Send>>;
+
+/// What is spoken on one connection.
+pub trait Conversation: Send + Sync + 'static {
+    /// The bodies of its answers.
+    type Body: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+
+    /// Answers a request. Behind a pointer: every layer above moves this future once more, and it is some kilobytes
+    /// large.
+    fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Answering<Self::Body>;
+
+    /// Waits until the connection is to be closed at once, whatever is under way; by default that is never.
+    fn hung_up(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
+    /// The connection is closed. Called once, whoever closed it.
+    fn closed(self: &Arc<Self>) {}
+}
+
+/// A conversation in which each request stands for itself.
+struct Each<A> {
+    answer: A,
+    peer: SocketAddr,
+}
+
+impl<A, F, B> Conversation for Each<A>
+where
+    A: Fn(Request<Incoming>, SocketAddr) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Body = B;
+
+    fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Answering<B> {
+        Box::pin((self.answer)(request, self.peer))
+    }
+}
+
 /// Serves `answer` on `socket` until `stop`; then lets requests under way end.
 pub async fn serve<A, F, B>(
     socket: TcpListener,
@@ -84,6 +125,21 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    let open = move |peer| Arc::new(Each { answer: answer.clone(), peer });
+    converse_on(socket, protocol, limits, clock, metrics, open, stop).await
+}
+
+/// Holds the conversation that `open` begins on every connection of `socket`, until `stop`; then lets requests
+/// under way end.
+pub async fn converse_on<C: Conversation>(
+    socket: TcpListener,
+    protocol: Protocol,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    open: impl Fn(SocketAddr) -> Arc<C> + Send + Sync,
+    stop: CancellationToken,
+) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(socket)?;
     let places = Arc::new(Semaphore::new(limits.connections));
@@ -110,12 +166,12 @@ where
             continue;
         }
         let pace = Pace::new(Arc::clone(&clock));
-        let connection = converse(stream, peer, protocol, limits.clone(), pace, answer.clone(), stop.clone());
-        let open = metrics.connections.clone();
-        open.inc();
+        let connection = converse(stream, peer, protocol, limits.clone(), pace, open(peer), stop.clone());
+        let count = metrics.connections.clone();
+        count.inc();
         let connection = async move {
             connection.await;
-            open.dec();
+            count.dec();
             drop(place);
         };
         match protocol {
@@ -159,28 +215,22 @@ impl<F: Future<Output = ()>> Future for LastInLine<F> {
     }
 }
 
-async fn converse<A, F, B>(
+async fn converse<C: Conversation>(
     stream: TcpStream,
     peer: SocketAddr,
     protocol: Protocol,
     limits: Limits,
     pace: Arc<Pace>,
-    answer: A,
+    conversation: Arc<C>,
     stop: CancellationToken,
-) where
-    A: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+) {
     let io = Paced::new(stream, Arc::clone(&pace));
     let service = {
-        let pace = Arc::clone(&pace);
+        let (pace, conversation) = (Arc::clone(&pace), Arc::clone(&conversation));
         service_fn(move |request| {
             pace.asked();
             let pace = Arc::clone(&pace);
-            // Behind a pointer: every layer above moves this future once more, and it is some kilobytes large.
-            let answered = Box::pin(answer(request, peer));
+            let answered = conversation.answer(request);
             async move {
                 let answer = answered.await;
                 if protocol == Protocol::Http1 {
@@ -201,6 +251,7 @@ async fn converse<A, F, B>(
             tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = impatience => Ok(()),
+                () = conversation.hung_up() => Ok(()),
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
@@ -220,6 +271,7 @@ async fn converse<A, F, B>(
             tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = impatience => Ok(()),
+                () = conversation.hung_up() => Ok(()),
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
@@ -227,6 +279,7 @@ async fn converse<A, F, B>(
             }
         }
     };
+    conversation.closed();
     if let Err(error) = ended {
         // Clients go away in every way there is; that is no news to an operator.
         tracing::debug!(error = &error as &dyn Error, %peer, "a connection broke");

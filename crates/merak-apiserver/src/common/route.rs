@@ -31,7 +31,7 @@ pub struct Arrival {
 pub struct Route<S, R = Arrival> {
     /// Method.
     pub method: Method,
-    /// Exact path.
+    /// Exact path, or one whose last segment is a parameter: `/statuses/{key}`.
     pub path: &'static str,
     /// What the caller must be allowed to do.
     pub permission: Permission,
@@ -39,8 +39,18 @@ pub struct Route<S, R = Arrival> {
     pub handler: fn(Arc<S>, R) -> Answer,
 }
 
+impl<S, R> Route<S, R> {
+    /// The name of the parameter in its path, and what stands for it in this one, as it was sent.
+    pub fn parameter<'p>(&self, path: &'p str) -> Option<(&'static str, &'p str)> {
+        let (_, last) = self.path.rsplit_once('/')?;
+        let name = last.strip_prefix('{')?.strip_suffix('}')?;
+        Some((name, path.rsplit_once('/')?.1))
+    }
+}
+
 /// All routes of a listener.
 pub struct Router<S, R = Arrival> {
+    /// By path; those with a parameter by what is before it, its slash included.
     routes: HashMap<&'static str, Vec<Route<S, R>>>,
 }
 
@@ -59,7 +69,7 @@ impl<S, R> Router<S, R> {
     pub fn new(routes: Vec<Route<S, R>>) -> Router<S, R> {
         let mut by_path: HashMap<&'static str, Vec<Route<S, R>>> = HashMap::new();
         for route in routes {
-            let of_path = by_path.entry(route.path).or_default();
+            let of_path = by_path.entry(fixed(route.path)).or_default();
             assert!(
                 of_path.iter().all(|other| other.method != route.method),
                 "two routes for {} {}",
@@ -73,7 +83,8 @@ impl<S, R> Router<S, R> {
 
     /// The route of a request.
     pub fn find(&self, method: &Method, path: &str) -> Match<'_, S, R> {
-        match self.routes.get(path) {
+        let with_parameter = || self.routes.get(&path[..=path.rfind('/')?]);
+        match self.routes.get(path).or_else(with_parameter) {
             None => Match::Nothing,
             Some(of_path) => {
                 of_path.iter().find(|route| route.method == *method).map_or(Match::OtherMethod, Match::Route)
@@ -84,5 +95,52 @@ impl<S, R> Router<S, R> {
     /// All routes, in no order: for tests that walk them.
     pub fn all(&self) -> impl Iterator<Item = &Route<S, R>> {
         self.routes.values().flatten()
+    }
+}
+
+/// The part of a route's path that is looked up.
+fn fixed(path: &'static str) -> &'static str {
+    path.split_once('{').map_or(path, |(before, _)| before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(method: Method, path: &'static str) -> Route<(), ()> {
+        Route {
+            method,
+            path,
+            permission: Permission::Public,
+            handler: |_, ()| Box::pin(async { Response::default() }),
+        }
+    }
+
+    #[test]
+    fn paths() {
+        let router = Router::new(vec![
+            route(Method::GET, "/a"),
+            route(Method::PUT, "/a"),
+            route(Method::GET, "/a/{key}"),
+            route(Method::GET, "/a/b"),
+        ]);
+        let get = |path| match router.find(&Method::GET, path) {
+            Match::Route(route) => Some((route.path, route.parameter(path))),
+            Match::OtherMethod | Match::Nothing => None,
+        };
+        for (path, expected) in [
+            ("/a", Some(("/a", None))),
+            ("/a/x%2Fy", Some(("/a/{key}", Some(("key", "x%2Fy"))))),
+            ("/a/", Some(("/a/{key}", Some(("key", ""))))),
+            ("/a/b", Some(("/a/b", None))),
+            ("/a/b/c", None),
+            ("/a/{key}/b", None),
+            ("/b", None),
+            ("", None),
+        ] {
+            assert_eq!(get(path), expected, "{path}");
+        }
+        assert!(matches!(router.find(&Method::PUT, "/a/x"), Match::OtherMethod));
+        assert!(matches!(router.find(&Method::PUT, "/c"), Match::Nothing));
     }
 }

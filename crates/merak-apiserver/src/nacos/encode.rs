@@ -8,9 +8,12 @@
 use super::select::Shown;
 use crate::common::mapping::{NACOS_GROUP_SEPARATOR, POLARIS_CLUSTER_KEY, namespace_to_nacos};
 use bytes::Bytes;
-use merak_domain::naming::instance::{BeatTimes, preserved};
-use merak_domain::naming::{Instance, Kind, Selector, Service, ServiceRef};
+use merak_app::naming::ServiceView;
+use merak_domain::naming::instance::{BeatTimes, ClusterName, preserved};
+use merak_domain::naming::{Checker, Instance, Kind, Selector, ServiceRef};
 use merak_wire::nacos::json::{push_bool, push_inside, push_integer, push_number, push_text, push_texts};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
 /// Bytes of one instance in a list, without its metadata, with names of usual length.
@@ -26,39 +29,84 @@ pub(super) struct Head<'a> {
     pub(super) cache_ms: u32,
     /// When it was made. Clients drop what is not newer than what they have.
     pub(super) made_ms: u64,
+    /// Whether instances are shown with their ids: v2 and v3 leave them out.
+    pub(super) with_ids: bool,
 }
 
 /// The answer of `/instance/list`.
 pub(super) fn list(head: &Head<'_>, shown: &Shown<'_>) -> Bytes {
+    let mut json = Vec::new();
+    push_list(&mut json, head, shown, false);
+    Bytes::from(json)
+}
+
+/// A service with its instances. Over gRPC it is called by its bare name, over HTTP by the grouped one.
+pub(super) fn push_list(json: &mut Vec<u8>, head: &Head<'_>, shown: &Shown<'_>, bare_name: bool) {
     let grouped = grouped(head.service);
-    let mut json = Vec::with_capacity(256 + shown.instances.len() * (INSTANCE_BYTES + 2 * grouped.len()));
+    json.reserve(512 + shown.instances.len() * (INSTANCE_BYTES + 2 * grouped.len()));
+    json.extend_from_slice(b"{\"name\":\"");
+    if bare_name {
+        push_inside(json, head.service.name);
+    } else {
+        json.extend_from_slice(&grouped);
+    }
+    json.extend_from_slice(b"\",\"groupName\":");
+    push_text(json, head.service.group);
+    push_rest(json, head, shown, &grouped);
+}
+
+/// The list inside a UDP packet, which names no group of its own.
+pub(super) fn list_in_packet(head: &Head<'_>, shown: &Shown<'_>) -> Vec<u8> {
+    let grouped = grouped(head.service);
+    let mut json = Vec::with_capacity(512 + shown.instances.len() * (INSTANCE_BYTES + 2 * grouped.len()));
     json.extend_from_slice(b"{\"name\":\"");
     json.extend_from_slice(&grouped);
-    json.extend_from_slice(b"\",\"groupName\":");
-    push_text(&mut json, head.service.group);
+    json.push(b'"');
+    push_rest(&mut json, head, shown, &grouped);
+    json
+}
+
+/// All but the names, and the end of the object.
+fn push_rest(json: &mut Vec<u8>, head: &Head<'_>, shown: &Shown<'_>, grouped: &[u8]) {
     json.extend_from_slice(b",\"clusters\":");
-    push_text(&mut json, head.clusters);
+    push_text(json, head.clusters);
     json.extend_from_slice(b",\"cacheMillis\":");
-    push_integer(&mut json, head.cache_ms);
+    push_integer(json, head.cache_ms);
     json.extend_from_slice(b",\"hosts\":[");
     for (index, instance) in shown.instances.iter().enumerate() {
         if index > 0 {
             json.push(b',');
         }
-        host(&mut json, instance, &grouped, shown.protected);
+        if head.with_ids {
+            host(json, instance, grouped, shown.protected);
+        } else {
+            host_without_id(json, instance, grouped, shown.protected);
+        }
     }
     json.extend_from_slice(b"],\"lastRefTime\":");
-    push_integer(&mut json, head.made_ms);
+    push_integer(json, head.made_ms);
     json.extend_from_slice(b",\"checksum\":\"\",\"allIPs\":false,\"reachProtectionThreshold\":");
-    push_bool(&mut json, shown.protected);
+    push_bool(json, shown.protected);
     json.extend_from_slice(b",\"valid\":true}");
-    Bytes::from(json)
 }
 
-fn host(json: &mut Vec<u8>, instance: &Instance, grouped: &[u8], protected: bool) {
+/// An instance as lists show it. `grouped` is the name of its service, as [`grouped`] writes it.
+pub(super) fn host(json: &mut Vec<u8>, instance: &Instance, grouped: &[u8], protected: bool) {
     json.extend_from_slice(b"{\"instanceId\":\"");
     instance_id(json, instance, grouped);
-    json.extend_from_slice(b"\",\"ip\":\"");
+    json.extend_from_slice(b"\",");
+    host_fields(json, instance, grouped, protected);
+}
+
+/// An instance as lists of v2 and v3 show it.
+pub(super) fn host_without_id(json: &mut Vec<u8>, instance: &Instance, grouped: &[u8], protected: bool) {
+    json.push(b'{');
+    host_fields(json, instance, grouped, protected);
+}
+
+/// All but the id, and the end of the object.
+fn host_fields(json: &mut Vec<u8>, instance: &Instance, grouped: &[u8], protected: bool) {
+    json.extend_from_slice(b"\"ip\":\"");
     ip(json, instance);
     json.extend_from_slice(b"\",\"port\":");
     push_integer(json, instance.key.address().port);
@@ -114,12 +162,9 @@ pub(super) fn detail(service: ServiceRef<'_>, instance: &Instance) -> Bytes {
     Bytes::from(json)
 }
 
-/// The answer of GET `/service`. `clusters` are the names of those that have instances.
-pub(super) fn service<'a>(
-    name: ServiceRef<'_>,
-    service: &Service,
-    clusters: impl IntoIterator<Item = &'a str>,
-) -> Bytes {
+/// The answer of GET `/service`: what is set on it and on those of its clusters that have instances.
+pub(super) fn service(name: ServiceRef<'_>, view: &ServiceView) -> Bytes {
+    let service = &view.service;
     let mut json = Vec::with_capacity(512);
     json.extend_from_slice(b"{\"namespaceId\":");
     push_text(&mut json, namespace_to_nacos(name.namespace));
@@ -133,21 +178,52 @@ pub(super) fn service<'a>(
     json.extend_from_slice(b",\"metadata\":");
     push_texts(&mut json, &service.spec.metadata);
     json.extend_from_slice(b",\"selector\":");
-    selector(&mut json, &service.spec.selector);
+    push_selector(&mut json, &service.spec.selector);
     json.extend_from_slice(b",\"clusters\":[");
-    for (index, cluster) in clusters.into_iter().enumerate() {
+    for (index, cluster) in clusters_of(view).into_iter().enumerate() {
+        let spec = service.spec.cluster(cluster);
         if index > 0 {
             json.push(b',');
         }
         json.extend_from_slice(b"{\"name\":");
-        push_text(&mut json, cluster);
-        json.extend_from_slice(b",\"healthChecker\":{\"type\":\"TCP\"},\"metadata\":{}}");
+        push_text(&mut json, cluster.as_str());
+        json.extend_from_slice(b",\"healthChecker\":");
+        push_checker(&mut json, &spec.checker);
+        json.extend_from_slice(b",\"metadata\":");
+        push_texts(&mut json, &spec.metadata);
+        json.push(b'}');
     }
     json.extend_from_slice(b"]}");
     Bytes::from(json)
 }
 
-fn selector(json: &mut Vec<u8>, selector: &Selector) {
+/// The clusters of a service that have instances; Nacos shows no others, whatever is set on them.
+pub(super) fn clusters_of(view: &ServiceView) -> BTreeSet<&ClusterName> {
+    view.instances.iter().map(|instance| &instance.cluster).collect()
+}
+
+/// How a cluster is checked, without its password.
+pub(super) fn push_checker(json: &mut Vec<u8>, checker: &Checker) {
+    use merak_wire::nacos::checker::Checker as Wire;
+    let wire = match checker {
+        Checker::Tcp => Wire::Tcp,
+        Checker::Http { path, headers, expected_code } => Wire::Http {
+            path: Cow::Borrowed(path),
+            headers: Cow::Borrowed(headers),
+            expected_code: *expected_code,
+        },
+        Checker::Mysql { user, command, .. } => Wire::Mysql {
+            user: Cow::Borrowed(user),
+            password: Cow::Borrowed(""),
+            command: Cow::Borrowed(command),
+        },
+        Checker::None => Wire::None,
+    };
+    wire.push(json);
+}
+
+/// A selector.
+pub(super) fn push_selector(json: &mut Vec<u8>, selector: &Selector) {
     let Selector::Label(expression) = selector else {
         json.extend_from_slice(b"{\"type\":\"none\",\"contextType\":\"NONE\"}");
         return;
@@ -175,7 +251,7 @@ pub(super) fn labels(expression: &str) -> impl Iterator<Item = Option<&str>> {
 }
 
 /// `group@@name`, escaped for the inside of a JSON text.
-fn grouped(service: ServiceRef<'_>) -> Vec<u8> {
+pub(super) fn grouped(service: ServiceRef<'_>) -> Vec<u8> {
     let mut text = Vec::with_capacity(service.group.len() + 2 + service.name.len());
     push_inside(&mut text, service.group);
     text.extend_from_slice(NACOS_GROUP_SEPARATOR.as_bytes());
@@ -183,7 +259,8 @@ fn grouped(service: ServiceRef<'_>) -> Vec<u8> {
     text
 }
 
-fn ip(json: &mut Vec<u8>, instance: &Instance) {
+/// The host of an instance, escaped for the inside of a JSON text.
+pub(super) fn ip(json: &mut Vec<u8>, instance: &Instance) {
     use merak_domain::naming::Host;
     match &instance.key.address().host {
         Host::V4(address) => write!(json, "{address}").expect("writing to a Vec cannot fail"),
@@ -233,7 +310,7 @@ fn shown_generator(instance: &Instance) -> Option<&str> {
 }
 
 /// The pairs Nacos clients see: the key by which Polaris clients name a cluster is ours, not theirs.
-fn metadata(instance: &Instance) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn metadata(instance: &Instance) -> impl Iterator<Item = (&str, &str)> {
     let is_polaris = instance.kind == Kind::Polaris;
     instance.metadata.iter().filter(move |(key, _)| !(is_polaris && *key == POLARIS_CLUSTER_KEY))
 }

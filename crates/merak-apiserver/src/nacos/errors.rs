@@ -42,15 +42,15 @@ pub(super) enum Failure {
     /// The times of a lease contradict each other.
     #[error("an instance must beat more often than it becomes unhealthy or is removed")]
     BeatTimes,
-    /// A switch that this server does not have.
-    #[error("this switch cannot be changed here")]
-    Switch,
     /// Nothing listens on that address in that cluster.
     #[error("instance not found")]
     NoSuchInstance,
     /// No such service.
     #[error("service not found")]
     NoSuchService,
+    /// The catalogue has no such thing; elsewhere Nacos answers 400 to a service that is not there.
+    #[error("{0} not found")]
+    NotInCatalog(&'static str),
     /// No such user.
     #[error("user not found")]
     NoSuchUser,
@@ -87,11 +87,10 @@ impl Failure {
             | Failure::Encoding
             | Failure::TooManyParameters(_)
             | Failure::BeatTimes
-            | Failure::Switch
             | Failure::NoSuchService
             | Failure::NoSuchUser
             | Failure::Body(BodyError::Broken(_)) => StatusCode::BAD_REQUEST,
-            Failure::NoSuchInstance => StatusCode::NOT_FOUND,
+            Failure::NoSuchInstance | Failure::NotInCatalog(_) => StatusCode::NOT_FOUND,
             Failure::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Failure::Body(BodyError::Slow) => StatusCode::REQUEST_TIMEOUT,
             Failure::Body(BodyError::TooLong { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -137,8 +136,8 @@ mod tests {
             (400, Failure::Encoding),
             (400, Failure::TooManyParameters(1)),
             (400, Failure::BeatTimes),
-            (400, Failure::Switch),
             (404, Failure::NoSuchInstance),
+            (404, Failure::NotInCatalog("service")),
             (400, Failure::NoSuchService),
             (400, Failure::NoSuchUser),
             (503, Failure::NotReady),
@@ -150,6 +149,9 @@ mod tests {
             (400, naming(Refusal::ServiceNotEmpty)),
             (404, naming(Refusal::NoSuchInstance)),
             (400, naming(Refusal::OtherKind { ephemeral: true })),
+            (400, naming(Refusal::HealthIsChecked)),
+            (400, naming(Refusal::UnfitCluster("x"))),
+            (400, naming(Refusal::TooManyClusters)),
             (503, Failure::Naming(NamingError::QueueFull)),
             (503, Failure::Naming(NamingError::Stopping)),
             (503, store(StoreError::Full("secret".into()))),

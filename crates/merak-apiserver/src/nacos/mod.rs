@@ -7,8 +7,12 @@
 
 mod encode;
 mod errors;
+mod grpc;
 pub mod http;
+mod push;
 mod select;
 mod switches;
 
+pub use grpc::{NacosGrpc, NacosGrpcParts};
 pub use http::{NacosHttp, NacosParts};
+pub use push::{Trust, UdpParts, UdpPush};

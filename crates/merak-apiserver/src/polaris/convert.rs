@@ -47,6 +47,7 @@ pub(super) fn registration(
     let (cluster, metadata) = metadata_from(&said.metadata);
     let weight = said.weight.and_then(|weight| u16::try_from(weight).ok());
     let registration = Registration {
+        keeper: merak_domain::naming::Keeper::BEATS,
         key,
         kind: Kind::Polaris,
         cluster,
@@ -194,6 +195,7 @@ mod tests {
     /// As the registry would keep it.
     fn kept(registration: Registration) -> Instance {
         Instance {
+            keeper: merak_domain::naming::Keeper::BEATS,
             key: registration.key,
             metadata: registration.metadata,
             cluster: registration.cluster,

@@ -25,7 +25,8 @@ fn refused(refusal: &Refusal) -> u32 {
         Refusal::NoSuchService => codes::NOT_FOUND_SERVICE,
         Refusal::ServiceNotEmpty => codes::SERVICE_EXISTED_INSTANCES,
         Refusal::NoSuchInstance => codes::NOT_FOUND_INSTANCE,
-        Refusal::OtherKind { .. } => codes::DATA_CONFLICT,
+        Refusal::OtherKind { .. } | Refusal::HealthIsChecked | Refusal::TooManyClusters => codes::DATA_CONFLICT,
+        Refusal::UnfitCluster(_) => codes::INVALID_PARAMETER,
     }
 }
 
@@ -49,6 +50,9 @@ mod tests {
             (Refusal::ServiceNotEmpty.into(), 400_204),
             (Refusal::NoSuchInstance.into(), 400_303),
             (Refusal::OtherKind { ephemeral: true }.into(), 409_000),
+            (Refusal::HealthIsChecked.into(), 409_000),
+            (Refusal::TooManyClusters.into(), 409_000),
+            (Refusal::UnfitCluster("x").into(), 400_103),
             (NamingError::QueueFull, 500_008),
             (NamingError::Stopping, 500_000),
             (store(StoreError::Full("disk".into())), 500_001),

@@ -3,9 +3,11 @@
 //! Not here: how two commands get in each other's way ([`super::footprint`]).
 
 use crate::registry::{Cause, Registry};
+use crate::timeline::Actor;
 use merak_domain::access::User;
+use merak_domain::naming::instance::ClusterName;
 use merak_domain::naming::{
-    At, Change, InstanceId, InstanceKey, Kind, Metadata, OperatorChange, Refusal, Registration, Removal,
+    At, Change, ClusterSpec, Instance, InstanceId, InstanceKey, Keeper, Kind, Metadata, OperatorChange, Refusal, Registration, Removal,
     Selector, ServiceKey, ServiceSpec,
 };
 use std::sync::Arc;
@@ -23,15 +25,21 @@ pub enum Command {
         create_service: bool,
         /// Whether a namespace may be made by the way.
         create_namespace: bool,
+        /// On whose behalf.
+        by: Actor,
     },
-    /// Remove an instance of one of these kinds.
+    /// Remove an instance.
     Deregister {
         /// Its service.
         service: Arc<ServiceKey>,
         /// Which.
         instance: InstanceKey,
-        /// Which kinds the caller means.
-        kinds: fn(Kind) -> bool,
+        /// Which ones the caller means.
+        which: Which,
+        /// Why.
+        reason: Removal,
+        /// On whose behalf.
+        by: Actor,
     },
     /// Set what an operator wants over an instance.
     Operate {
@@ -41,6 +49,8 @@ pub enum Command {
         instance: InstanceKey,
         /// What to set.
         change: OperatorChange,
+        /// On whose behalf.
+        by: Actor,
     },
     /// Make the stored health of an instance that of its lease.
     SettleHealth {
@@ -48,6 +58,26 @@ pub enum Command {
         service: Arc<ServiceKey>,
         /// Which.
         instance: InstanceKey,
+    },
+    /// Take in what a probe of a persistent instance came to.
+    ProbedHealth {
+        /// Its service.
+        service: Arc<ServiceKey>,
+        /// Which.
+        instance: InstanceKey,
+        /// Whether it lives.
+        healthy: bool,
+    },
+    /// Say by hand whether a persistent instance lives that nothing checks.
+    SetHealth {
+        /// Its service.
+        service: Arc<ServiceKey>,
+        /// Which.
+        instance: InstanceKey,
+        /// Whether it lives.
+        healthy: bool,
+        /// On whose behalf.
+        by: Actor,
     },
     /// Forget what an operator set over an instance that is gone.
     ForgetOverride {
@@ -62,6 +92,8 @@ pub enum Command {
         service: Arc<ServiceKey>,
         /// What is set on it.
         spec: ServiceSpec,
+        /// Which kind of instances Nacos clients may register in it; `None`: the first one decides.
+        ephemeral: Option<bool>,
         /// Whether a namespace may be made by the way.
         create_namespace: bool,
     },
@@ -75,6 +107,15 @@ pub enum Command {
         metadata: Metadata,
         /// Selector; `None` keeps the present one.
         selector: Option<Selector>,
+    },
+    /// Set what is set on a cluster of a service.
+    UpdateCluster {
+        /// The service's name.
+        service: Arc<ServiceKey>,
+        /// The cluster's.
+        cluster: ClusterName,
+        /// What to set.
+        spec: Box<ClusterSpec>,
     },
     /// Remove an empty service.
     DeleteService {
@@ -106,7 +147,7 @@ impl Command {
         made: impl Fn(&Change) -> bool,
     ) -> Result<Vec<Change>, Refusal> {
         match self {
-            Command::Register { service, registration, create_service, create_namespace } => {
+            Command::Register { service, registration, create_service, create_namespace, by: _ } => {
                 let name = ServiceKey::as_ref(service);
                 let (changes, at) = registry.decide(name, |shard, at| {
                     (shard.register(name, Registration::clone(registration), *create_service, at), at)
@@ -117,13 +158,13 @@ impl Command {
                 }
                 Ok(changes)
             }
-            Command::Deregister { service, instance, kinds } => {
+            Command::Deregister { service, instance, which, reason, by: _ } => {
                 let name = ServiceKey::as_ref(service);
                 Ok(registry.decide(name, |shard, _| {
-                    shard.deregister(name, instance.as_ref(), kinds, Removal::Deregistered)
+                    shard.deregister(name, instance.as_ref(), |found| which.means(found), *reason)
                 }))
             }
-            Command::Operate { service, instance, change } => {
+            Command::Operate { service, instance, change, by: _ } => {
                 let name = ServiceKey::as_ref(service);
                 let (changes, at) = registry.decide(name, |shard, at| {
                     (shard.operate(name, instance.as_ref(), change.clone(), at), at)
@@ -133,14 +174,25 @@ impl Command {
             Command::SettleHealth { service, instance } => {
                 Ok(registry.decide_health(ServiceKey::as_ref(service), instance.as_ref()))
             }
+            Command::ProbedHealth { service, instance, healthy } => {
+                let name = ServiceKey::as_ref(service);
+                Ok(registry
+                    .decide(name, |shard, at| shard.probed_health(name, instance.as_ref(), *healthy, at)))
+            }
+            Command::SetHealth { service, instance, healthy, by: _ } => {
+                let name = ServiceKey::as_ref(service);
+                registry
+                    .decide(name, |shard, at| shard.set_health_by_hand(name, instance.as_ref(), *healthy, at))
+            }
             Command::ForgetOverride { service, instance } => {
                 let name = ServiceKey::as_ref(service);
-                Ok(registry.decide(name, |shard, _| shard.forget_override(name, instance.as_ref())))
+                Ok(registry.decide(name, |shard, _| shard.forget_override(name, instance)))
             }
-            Command::CreateService { service, spec, create_namespace } => {
+            Command::CreateService { service, spec, ephemeral, create_namespace } => {
                 let name = ServiceKey::as_ref(service);
-                let (changes, at) =
-                    registry.decide(name, |shard, at| (shard.create_service(name, spec.clone(), at), at));
+                let (changes, at) = registry.decide(name, |shard, at| {
+                    (shard.create_service(name, spec.clone(), *ephemeral, at), at)
+                });
                 complete(registry, name.namespace, *create_namespace, at, changes?, made)
             }
             Command::UpdateService { service, protect_threshold, metadata, selector } => {
@@ -154,6 +206,13 @@ impl Command {
                         at,
                     );
                     (changes, at)
+                });
+                complete(registry, name.namespace, true, at, changes?, made)
+            }
+            Command::UpdateCluster { service, cluster, spec } => {
+                let name = ServiceKey::as_ref(service);
+                let (changes, at) = registry.decide(name, |shard, at| {
+                    (shard.update_cluster(name, cluster, ClusterSpec::clone(spec), at), at)
                 });
                 complete(registry, name.namespace, true, at, changes?, made)
             }
@@ -172,8 +231,42 @@ impl Command {
     /// See [`Cause`].
     pub(super) fn cause(&self) -> Cause {
         match self {
-            Command::Register { .. } => Cause::Registered,
-            _ => Cause::Other,
+            Command::Register { by, .. } => Cause::registered(*by),
+            Command::Deregister { by, .. } | Command::Operate { by, .. } | Command::SetHealth { by, .. } => {
+                Cause::other(*by)
+            }
+            Command::ProbedHealth { .. } => Cause::other(Actor::Prober),
+            _ => Cause::other(Actor::Clock),
+        }
+    }
+}
+
+/// Which instances a removal means, of those that have the key it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Whichever it is.
+    Any,
+    /// One that is on disk.
+    Durable,
+    /// Whichever it is, unless an open connection keeps it.
+    Addressed,
+    /// An ephemeral one that no open connection keeps: the clients of those say themselves when it goes.
+    Loose,
+    /// An ephemeral one that this keeps.
+    Kept(Keeper),
+}
+
+impl Which {
+    /// Whether it means this one.
+    pub fn means(self, instance: &Instance) -> bool {
+        match self {
+            Which::Any => true,
+            Which::Durable => instance.kind.is_durable(),
+            Which::Addressed => instance.keeper.as_connection().is_none(),
+            Which::Loose => {
+                instance.kind == Kind::Ephemeral && instance.keeper.as_connection().is_none()
+            }
+            Which::Kept(keeper) => instance.kind == Kind::Ephemeral && instance.keeper == keeper,
         }
     }
 }

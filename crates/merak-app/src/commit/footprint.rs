@@ -34,9 +34,12 @@ impl Footprints {
             Command::Deregister { service, instance, .. }
             | Command::Operate { service, instance, .. }
             | Command::SettleHealth { service, instance }
+            | Command::ProbedHealth { service, instance, .. }
+            | Command::SetHealth { service, instance, .. }
             | Command::ForgetOverride { service, instance } => self.enter(service, instance),
             Command::CreateService { service, .. }
             | Command::UpdateService { service, .. }
+            | Command::UpdateCluster { service, .. }
             | Command::DeleteService { service } => {
                 let free =
                     !self.entered.contains(service) && !self.namespaces_held.contains(service.namespace());
@@ -105,7 +108,9 @@ mod tests {
     fn register(name: &str, port: u16) -> Command {
         Command::Register {
             service: service(name),
+            by: crate::timeline::Actor::Clock,
             registration: Box::new(Registration {
+                keeper: merak_domain::naming::Keeper::BEATS,
                 key: InstanceKey::Address(AddressRef::new("127.0.0.1", port).to_address()),
                 kind: Kind::Polaris,
                 cluster: Default::default(),

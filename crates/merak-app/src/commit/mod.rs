@@ -10,5 +10,5 @@ mod command;
 mod committer;
 mod footprint;
 
-pub use command::Command;
+pub use command::{Command, Which};
 pub use committer::{CommitError, CommitHandle, Committer, Mode, Settings, channel};

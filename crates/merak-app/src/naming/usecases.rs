@@ -5,13 +5,16 @@
 //! Not here: parsing and codes (`apiserver`).
 
 use super::{Listing, ServiceView};
-use crate::commit::{Command, CommitError, CommitHandle};
+use crate::commit::{Command, CommitError, CommitHandle, Which};
 use crate::metrics::Metrics;
 use crate::registry::{Cause, Outcome, Registry};
+use crate::timeline::{Actor, Moment};
+use crate::watch::{Hub, Subscriber};
 use merak_domain::access::User;
 use merak_domain::lease::{Renewed, Unknown};
+use merak_domain::naming::instance::ClusterName;
 use merak_domain::naming::{
-    Address, Instance, InstanceId, InstanceKey, InstanceRef, Kind, Metadata, Namespace, OperatorChange,
+    Address, ClusterSpec, Instance, InstanceId, InstanceKey, InstanceRef, Keeper, Kind, Metadata, Namespace, OperatorChange,
     Refusal, Registration, Removal, Selector, ServiceKey, ServiceRef, ServiceSpec,
 };
 use std::sync::Arc;
@@ -65,31 +68,70 @@ impl Naming {
         service: ServiceRef<'_>,
         registration: Registration,
         acknowledge: Acknowledge,
+        by: Actor,
     ) -> Result<(), NamingError> {
-        if registration.kind == Kind::Ephemeral && self.register_in_memory(service, &registration)? {
+        if registration.kind == Kind::Ephemeral && self.register_now(service, &registration, by)? {
             return Ok(());
         }
-        let command = Command::Register {
-            service: Arc::new(service.to_key()),
-            registration: Box::new(registration),
-            create_service: self.settings.auto_create_service,
-            create_namespace: self.settings.auto_create_namespace,
-        };
         match acknowledge {
-            Acknowledge::Done => self.commits.commit(command).await.map(drop),
-            Acknowledge::Queued => self.commits.enqueue(command),
+            Acknowledge::Done => self.register_in_order(service, registration, by).await,
+            Acknowledge::Queued => {
+                self.commits.enqueue(self.registering(Arc::new(service.to_key()), registration, by))
+            }
         }
     }
 
-    /// Removes an instance of one of the `kinds`; `Ok(false)`: there was none.
+    /// Registers by way of the committer, which is where order is decided; see [`Naming::register_now`].
+    pub async fn register_in_order(
+        &self,
+        service: ServiceRef<'_>,
+        registration: Registration,
+        by: Actor,
+    ) -> Result<(), NamingError> {
+        let command = self.registering(Arc::new(service.to_key()), registration, by);
+        self.commits.commit(command).await.map(drop)
+    }
+
+    fn registering(&self, service: Arc<ServiceKey>, registration: Registration, by: Actor) -> Command {
+        Command::Register {
+            service,
+            registration: Box::new(registration),
+            create_service: self.settings.auto_create_service,
+            create_namespace: self.settings.auto_create_namespace,
+            by,
+        }
+    }
+
+    /// Ends what `keeper` keeps of an ephemeral instance: the instance, if no other connection keeps it too. Never
+    /// waits; where the disk is touched as well it is queued.
+    pub fn release(
+        &self,
+        service: ServiceRef<'_>,
+        instance: InstanceRef<'_>,
+        keeper: Keeper,
+        reason: Removal,
+        by: Actor,
+    ) -> Result<(), NamingError> {
+        if self.registry.release(service, instance, keeper, reason, by) {
+            return Ok(());
+        }
+        let Some(found) = self.registry.instance(service, instance) else { return Ok(()) };
+        let (service, instance) = (Arc::new(service.to_key()), found.key.clone());
+        let which = Which::Kept(keeper);
+        self.commits.enqueue(Command::Deregister { service, instance, which, reason, by })
+    }
+
+    /// Removes an instance, if it is one of those that `which` means; `Ok(false)`: there was none.
     pub async fn deregister(
         &self,
         service: ServiceRef<'_>,
         instance: InstanceRef<'_>,
-        kinds: fn(Kind) -> bool,
+        which: Which,
+        by: Actor,
     ) -> Result<bool, NamingError> {
-        let outcome = self.registry.apply_now(service, Cause::Other, |shard, _| {
-            Ok(shard.deregister(service, instance, kinds, Removal::Deregistered))
+        let reason = Removal::Deregistered;
+        let outcome = self.registry.apply_now(service, Cause::other(by), |shard, _| {
+            Ok(shard.deregister(service, instance, |found| which.means(found), reason))
         })?;
         match outcome {
             Outcome::Applied(changed) => Ok(changed),
@@ -97,7 +139,7 @@ impl Naming {
                 let Some(instance) = self.registry.instance(service, instance) else { return Ok(false) };
                 let instance = instance.key.clone();
                 let service = Arc::new(service.to_key());
-                self.commits.commit(Command::Deregister { service, instance, kinds }).await
+                self.commits.commit(Command::Deregister { service, instance, which, reason, by }).await
             }
         }
     }
@@ -108,13 +150,25 @@ impl Naming {
         service: ServiceRef<'_>,
         instance: InstanceRef<'_>,
         change: OperatorChange,
+        by: Actor,
     ) -> Result<bool, NamingError> {
-        let Some(found) = self.registry.instance(service, instance) else {
-            let is_there = self.registry.view(service).is_some();
-            return Err(if is_there { Refusal::NoSuchInstance } else { Refusal::NoSuchService }.into());
-        };
+        let instance = self.key_of(service, instance)?;
         let service = Arc::new(service.to_key());
-        self.commits.commit(Command::Operate { service, instance: found.key.clone(), change }).await
+        self.commits.commit(Command::Operate { service, instance, change, by }).await
+    }
+
+    /// Says by hand whether a persistent instance lives; `Ok(false)`: it was known to. Refused with
+    /// [`Refusal::HealthIsChecked`] unless the checker of its cluster is `None`.
+    pub async fn set_health(
+        &self,
+        service: ServiceRef<'_>,
+        instance: InstanceRef<'_>,
+        healthy: bool,
+        by: Actor,
+    ) -> Result<bool, NamingError> {
+        let instance = self.key_of(service, instance)?;
+        let service = Arc::new(service.to_key());
+        self.commits.commit(Command::SetHealth { service, instance, healthy, by }).await
     }
 
     /// A beat for an instance of this kind. Costs one look-up; [`Unknown`]: no such instance of this kind has a
@@ -152,6 +206,31 @@ impl Naming {
             .or_else(|| self.view(service)?.instances.iter().find(|i| i.key.address() == address).cloned())
     }
 
+    /// Whether a service is there and has instances.
+    pub fn is_populated(&self, service: ServiceRef<'_>) -> bool {
+        self.registry.is_populated(service)
+    }
+
+    /// The name of a service as the registry keeps it, or a new one where it is not there.
+    pub fn service_key(&self, service: ServiceRef<'_>) -> Arc<ServiceKey> {
+        self.registry.service_key(service)
+    }
+
+    /// Everybody who is pushed the changes of a service, with what each got.
+    pub fn subscribers(&self, service: ServiceRef<'_>) -> Vec<Subscriber> {
+        self.registry.hub().subscribers(service)
+    }
+
+    /// What happened to the instances of a service lately, or to what listened on one address of it, oldest first.
+    pub fn timeline(&self, service: ServiceRef<'_>, address: Option<&Address>) -> Vec<Moment> {
+        self.registry.timeline(service, address)
+    }
+
+    /// The hub that tells of changes.
+    pub fn hub(&self) -> &Arc<Hub> {
+        self.registry.hub()
+    }
+
     /// Milliseconds since the last beat of an instance; `None` for one without lease.
     pub fn silent_ms(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Option<u64> {
         self.registry.silent_ms(service, instance)
@@ -159,15 +238,27 @@ impl Naming {
 
     // --- services --------------------------------------------------------------------------------------------
 
-    /// Makes a service by hand.
+    /// Makes a service by hand; Nacos clients may register persistent instances in it.
     pub async fn create_service(
         &self,
         service: ServiceRef<'_>,
         spec: ServiceSpec,
     ) -> Result<(), NamingError> {
+        self.create_service_for(service, spec, Some(false)).await
+    }
+
+    /// Makes a service by hand. `ephemeral` is which kind of instances Nacos clients may register in it; `None`: the
+    /// first one decides.
+    pub async fn create_service_for(
+        &self,
+        service: ServiceRef<'_>,
+        spec: ServiceSpec,
+        ephemeral: Option<bool>,
+    ) -> Result<(), NamingError> {
         let service = Arc::new(service.to_key());
         let create_namespace = self.settings.auto_create_namespace;
-        self.commits.commit(Command::CreateService { service, spec, create_namespace }).await.map(drop)
+        let command = Command::CreateService { service, spec, ephemeral, create_namespace };
+        self.commits.commit(command).await.map(drop)
     }
 
     /// Sets what is set on a service. `Ok(false)`: nothing changed.
@@ -180,6 +271,18 @@ impl Naming {
     ) -> Result<bool, NamingError> {
         let service = Arc::new(service.to_key());
         self.commits.commit(Command::UpdateService { service, protect_threshold, metadata, selector }).await
+    }
+
+    /// Sets what is set on a cluster of a service: above all, how its persistent instances are checked. `Ok(false)`:
+    /// nothing changed. A MySQL password left empty stays as it is while the user does.
+    pub async fn update_cluster(
+        &self,
+        service: ServiceRef<'_>,
+        cluster: &ClusterName,
+        spec: ClusterSpec,
+    ) -> Result<bool, NamingError> {
+        let (service, cluster) = (Arc::new(service.to_key()), cluster.clone());
+        self.commits.commit(Command::UpdateCluster { service, cluster, spec: Box::new(spec) }).await
     }
 
     /// Removes an empty service.
@@ -221,11 +324,26 @@ impl Naming {
         self.commits.commit(Command::PutUser(user)).await.map(drop)
     }
 
-    /// `false`: the committer must decide it.
-    fn register_in_memory(&self, service: ServiceRef<'_>, said: &Registration) -> Result<bool, NamingError> {
+    /// The whole key of an instance that is there.
+    fn key_of(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Result<InstanceKey, Refusal> {
+        match self.registry.instance(service, instance) {
+            Some(found) => Ok(found.key.clone()),
+            None if self.registry.view(service).is_some() => Err(Refusal::NoSuchInstance),
+            None => Err(Refusal::NoSuchService),
+        }
+    }
+
+    /// Registers an ephemeral instance in memory, without waiting. `false`: it touches what is on disk, so it must
+    /// take [`Naming::register_in_order`].
+    pub fn register_now(
+        &self,
+        service: ServiceRef<'_>,
+        said: &Registration,
+        by: Actor,
+    ) -> Result<bool, NamingError> {
         loop {
             let mut repeated = false;
-            let outcome = self.registry.apply_now(service, Cause::Registered, |shard, at| {
+            let outcome = self.registry.apply_now(service, Cause::registered(by), |shard, at| {
                 let mut changes =
                     shard.register(service, said.clone(), self.settings.auto_create_service, at)?;
                 if shard.service(service).is_none() {
@@ -237,7 +355,8 @@ impl Naming {
             })?;
             // Saying the same again is a beat. Where the lease ran out in this very moment the instance is gone
             // with it, and saying it once more is news.
-            if !repeated || self.registry.renew(service, said.key.as_ref(), said.kind).is_ok() {
+            let by_beats = said.keeper == Keeper::BEATS;
+            if !repeated || !by_beats || self.registry.renew(service, said.key.as_ref(), said.kind).is_ok() {
                 return Ok(matches!(outcome, Outcome::Applied(_)));
             }
         }

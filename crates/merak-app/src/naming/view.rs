@@ -22,6 +22,8 @@ pub struct ServiceView {
     pub instances: Box<[Arc<Instance>]>,
     /// The revision of the newest change in it.
     pub changed: Revision,
+    /// A number that no other view of this process has.
+    pub number: u64,
     /// When the view was made, wall clock milliseconds; grows strictly from view to view of one service.
     pub shown_ms: u64,
     /// Encoded answers made from this view.
@@ -74,6 +76,7 @@ impl ViewCell {
     pub(crate) fn get(
         state: &ServiceState<ViewCell>,
         wall_ms: impl FnOnce() -> u64,
+        number: &AtomicU64,
         budget: &Arc<MemoBudget>,
         on_built: impl FnOnce(),
     ) -> (Arc<ServiceView>, bool) {
@@ -93,6 +96,7 @@ impl ViewCell {
                 service: Arc::clone(state.service()),
                 instances,
                 changed: state.changed(),
+                number: number.fetch_add(1, Ordering::Relaxed),
                 shown_ms,
                 memo: Memo::new(Arc::clone(budget)),
                 digest: OnceLock::new(),

@@ -5,10 +5,11 @@
 //! Not here: how often ([`crate::lease`]), committing the health of durable instances ([`crate::lease`]).
 
 use super::{Cause, LeaseKey, Leftover, Registry, ShardCell, ShardState, Turned};
+use crate::timeline::Actor;
 use merak_domain::Moment;
 use merak_domain::lease::{Due, Phase};
 use merak_domain::naming::key::instance_hash;
-use merak_domain::naming::{Change, InstanceKey, InstanceRef, Kind, Removal, ServiceKey, ServiceRef};
+use merak_domain::naming::{Change, Instance, InstanceKey, InstanceRef, Kind, Removal, ServiceKey, ServiceRef};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,9 +75,11 @@ impl Registry {
                 Leftover::Service(service) => {
                     let mut state = cell.state.write();
                     for change in state.naming.remove_leftover(ServiceKey::as_ref(&service)) {
-                        self.apply_locked(cell, &mut state, &change, Cause::Other);
+                        self.apply_locked(cell, &mut state, &change, Cause::other(Actor::Clock));
                     }
                 }
+                // It came and went since: then it has not been gone for long enough.
+                Leftover::Override(service, instance) if is_left_again(cell, &service, &instance) => {}
                 Leftover::Override(service, instance) => {
                     forgotten.push(ForgottenOverride { service, instance });
                 }
@@ -139,9 +142,9 @@ impl Registry {
             return;
         }
         self.metrics.leases_expired.inc();
-        let ephemeral = |kind| kind == Kind::Ephemeral;
+        let ephemeral = |found: &Instance| found.kind == Kind::Ephemeral;
         for change in state.naming.deregister(service, instance, ephemeral, Removal::Expired) {
-            self.apply_locked(cell, state, &change, Cause::Other);
+            self.apply_locked(cell, state, &change, Cause::other(Actor::Clock));
         }
     }
 
@@ -162,7 +165,7 @@ impl Registry {
                 cell.turned.lock().push((Arc::clone(service), now.key.clone()));
                 continue;
             }
-            self.apply_locked(cell, state, &change, Cause::Other);
+            self.apply_locked(cell, state, &change, Cause::other(Actor::Clock));
         }
     }
 
@@ -170,6 +173,12 @@ impl Registry {
         let hash = instance_hash(&self.hasher, service, instance);
         cell.leases.lock().phase(hash, |key| key.is(service, instance))
     }
+}
+
+/// Whether a later leftover is about the same instance.
+fn is_left_again(cell: &ShardCell, service: &Arc<ServiceKey>, instance: &InstanceKey) -> bool {
+    let is_it = |left: &Leftover| matches!(left, Leftover::Override(s, i) if s == service && i == instance);
+    cell.leftovers.lock().iter().any(|(_, left)| is_it(left))
 }
 
 fn take_old(cell: &ShardCell, now: Moment) -> Option<Leftover> {

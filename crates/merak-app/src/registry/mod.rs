@@ -6,17 +6,25 @@
 //! Not here: what is durable and when ([`crate::commit`]), the rules (`domain::naming`).
 //! Start reading at [`Registry::apply_now`].
 
+mod checks;
 mod expiry;
+mod history;
 mod ids;
+mod keepers;
+mod recall;
 
 pub use expiry::ForgottenOverride;
+pub use recall::Noted;
 
 use crate::metrics::{Metrics, Sizes};
 use crate::naming::{Listing, MemoBudget, ServiceView, ViewCell};
 use crate::ports::Clock;
+use crate::timeline::{Actor, Timeline};
 use crate::watch::Hub;
 use hashbrown::HashMap;
 use ids::Ids;
+use keepers::Claims;
+use recall::{Notes, Noting};
 use merak_domain::lease::{Phase, Renewed, Table, Unknown};
 use merak_domain::naming::key::instance_hash;
 use merak_domain::naming::{
@@ -67,8 +75,16 @@ struct ShardCell {
     leases: Mutex<Table<LeaseKey>>,
     /// Durable instances whose lease turned; their health is committed by the sweeper.
     turned: Mutex<Vec<Turned>>,
+    /// Persistent instances that appeared; the health checker takes them.
+    persistent: Mutex<Vec<(Arc<ServiceKey>, InstanceKey)>>,
     /// Services that have a view; idle ones are forgotten in turn.
     viewed: Mutex<Vec<Arc<ServiceKey>>>,
+    /// What happened lately.
+    timeline: Timeline,
+    /// Connections that keep an instance which another one has registered after them.
+    claims: Mutex<Claims>,
+    /// What is to be remembered over a restart and was not taken yet.
+    notes: Mutex<Notes>,
     /// Empty services of ephemeral instances and overrides of instances that are gone, oldest first.
     leftovers: Mutex<VecDeque<(Moment, Leftover)>>,
 }
@@ -81,11 +97,23 @@ enum Leftover {
 
 /// Why a change is made, for what follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// A client registered: that counts as a beat.
-    Registered,
+pub struct Cause {
+    /// Whether a client registered: that counts as a beat.
+    is_registered: bool,
+    /// On whose behalf.
+    by: Actor,
+}
+
+impl Cause {
+    /// A client registered.
+    pub fn registered(by: Actor) -> Cause {
+        Cause { is_registered: true, by }
+    }
+
     /// Anything else.
-    Other,
+    pub fn other(by: Actor) -> Cause {
+        Cause { is_registered: false, by }
+    }
 }
 
 /// What a decided command comes to when it is not for the committer.
@@ -104,8 +132,10 @@ pub struct Registry {
     listings: Mutex<HashMap<Option<Box<str>>, (u64, Arc<Listing>)>>,
     ids: Ids,
     revision: AtomicU64,
+    views: AtomicU64,
     instances: AtomicI64,
     services: AtomicI64,
+    noting: Noting,
     clock: Arc<dyn Clock>,
     hub: Arc<Hub>,
     memos: Arc<MemoBudget>,
@@ -130,7 +160,11 @@ impl Registry {
                     instance_hash(&lease_hasher, ServiceKey::as_ref(&key.service), key.instance.as_ref())
                 })),
                 turned: Mutex::default(),
+                persistent: Mutex::default(),
                 viewed: Mutex::default(),
+                timeline: Timeline::default(),
+                claims: Mutex::default(),
+                notes: Mutex::default(),
                 leftovers: Mutex::default(),
             }
         };
@@ -140,8 +174,10 @@ impl Registry {
             listings: Mutex::default(),
             ids: Ids::new(hasher.clone()),
             revision: AtomicU64::new(0),
+            views: AtomicU64::new(1),
             instances: AtomicI64::new(0),
             services: AtomicI64::new(0),
+            noting: Noting::default(),
             hub: Hub::new(hasher.clone()),
             memos: MemoBudget::new(memo_bytes_max),
             hasher,
@@ -160,6 +196,7 @@ impl Registry {
         let (view, is_new) = ViewCell::get(
             state.naming.service(service)?,
             || self.clock.wall_ms(),
+            &self.views,
             &self.memos,
             || {
                 self.metrics.views_built.inc();
@@ -175,6 +212,17 @@ impl Registry {
     /// One instance by what it is known by.
     pub fn instance(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Option<Arc<Instance>> {
         self.cell(service).state.read().naming.instance(service, instance).cloned()
+    }
+
+    /// Whether a service is there and has instances.
+    pub fn is_populated(&self, service: ServiceRef<'_>) -> bool {
+        self.cell(service).state.read().naming.service(service).is_some_and(|s| s.instances().len() > 0)
+    }
+
+    /// The name of a service as it is kept here, or a new one where it is not there.
+    pub fn service_key(&self, service: ServiceRef<'_>) -> Arc<ServiceKey> {
+        let state = self.cell(service).state.read();
+        state.naming.service(service).map_or_else(|| Arc::new(service.to_key()), |state| Arc::clone(state.key()))
     }
 
     /// The durable instance that Polaris clients know by this id.
@@ -299,7 +347,8 @@ impl Registry {
             | Change::PutInstance(service, _)
             | Change::DropInstance { service, .. }
             | Change::PutOverride(service, _)
-            | Change::DropOverride(service, _) => service,
+            | Change::DropOverride(service, _)
+            | Change::EndOverride(service, _) => service,
             Change::PutNamespace(_) | Change::DropNamespace(_) => {
                 self.directory.write().apply(change);
                 return;
@@ -347,7 +396,7 @@ impl Registry {
             self.directory.write().apply(change);
             return;
         }
-        if let (Change::PutOverride(service, wanted), Cause::Other) = (change, cause) {
+        if let (Change::PutOverride(service, wanted), false) = (change, cause.is_registered) {
             let name = ServiceKey::as_ref(service);
             let wanted = Arc::new(state.naming.rebase(name, wanted));
             let instance = wanted.key.clone();
@@ -359,11 +408,15 @@ impl Registry {
         }
         let Some(event) = state.naming.apply(change) else { return };
         self.follow(cell, &state.naming, &event, cause);
+        if let Event::InstanceDropped { service, before, .. } = &event {
+            self.restore_claim(cell, state, service, before, cause.by);
+        }
     }
 
     /// Everything that follows from an event.
     fn follow(&self, cell: &ShardCell, naming: &Shard<ViewCell>, event: &Event, cause: Cause) {
-        let revision = match event {
+        self.note_for_recall(cell, event);
+        match event {
             Event::ServicePut { service, now, created } => {
                 self.directory.write().follow(event);
                 if *created {
@@ -373,23 +426,31 @@ impl Registry {
                         self.leave_behind(cell, Leftover::Service(Arc::clone(service)));
                     }
                 }
-                now.revision
             }
             Event::ServiceDropped(_) => {
                 self.directory.write().follow(event);
                 self.services.fetch_sub(1, Ordering::Relaxed);
-                self.stamp().revision
             }
             Event::InstancePut { service, now, before } => {
-                self.instance_put(cell, service, now, before.as_deref(), cause);
-                now.revision
+                self.instance_put(cell, service, now, before.as_ref(), cause);
+                if before.as_ref().is_some_and(|before| before.revision == now.revision) {
+                    // Kept by another connection now: nobody who discovers it can tell.
+                    return;
+                }
+                self.note(cell, service, now, before.as_deref(), cause);
+                if before.is_none() && population(naming, service) == 1 {
+                    self.hub.listed(service, true);
+                }
             }
-            Event::InstanceDropped { service, before, .. } => {
+            Event::InstanceDropped { service, before, reason } => {
                 self.instance_dropped(cell, naming, service, before);
-                self.stamp().revision
+                self.note_removal(cell, service, before, *reason, cause);
+                if population(naming, service) == 0 {
+                    self.hub.listed(service, false);
+                }
             }
-        };
-        self.hub.publish(event.service(), revision);
+        }
+        self.hub.publish(event.service());
     }
 
     fn instance_put(
@@ -397,22 +458,29 @@ impl Registry {
         cell: &ShardCell,
         service: &Arc<ServiceKey>,
         now: &Arc<Instance>,
-        before: Option<&Instance>,
+        before: Option<&Arc<Instance>>,
         cause: Cause,
     ) {
         let name = ServiceKey::as_ref(service);
         if before.is_none() {
             self.instances.fetch_add(1, Ordering::Relaxed);
         }
+        self.note_persistent(cell, service, now, before.map(|before| &**before));
         // One with an id of its own may have a new address with it.
         let is_news = before.is_none_or(|before| !before.kind.is_durable());
         if now.kind.is_durable() && (is_news || matches!(now.key, InstanceKey::Given(_))) {
             self.ids.put(self.id_of(name, &now.key), service, &now.key);
         }
         let hash = instance_hash(&self.hasher, name, now.key.as_ref());
+        if let Some(before) = before.filter(|before| before.keeper != now.keeper) {
+            self.keeper_changed(cell, hash, service, now, before);
+        }
+        if !cause.is_registered && now.kind == Kind::Ephemeral && now.keeper.as_connection().is_some() {
+            return;
+        }
         let is_it = |key: &LeaseKey| key.is(name, now.key.as_ref());
         let mut leases = cell.leases.lock();
-        if cause != Cause::Registered {
+        if !cause.is_registered {
             // The lease may have turned again while the change was being made durable.
             let is_stale = leases.phase(hash, is_it).is_some_and(|p| (p == Phase::Healthy) != now.healthy);
             if is_stale && now.kind.is_durable() {
@@ -450,7 +518,7 @@ impl Registry {
         let hash = instance_hash(&self.hasher, name, before.key.as_ref());
         cell.leases.lock().revoke(hash, |key| key.is(name, before.key.as_ref()));
         let Some(state) = naming.service(name) else { return };
-        if state.override_of(before.key.as_ref()).is_some() {
+        if state.override_of(before.key.as_ref()).is_some() || state.is_kept_for_overrides() {
             self.leave_behind(cell, Leftover::Override(Arc::clone(service), before.key.clone()));
         }
         if state.instances().len() == 0 && !state.service().durable {
@@ -472,4 +540,8 @@ impl Registry {
         let index = (hash >> 40) as usize % SHARDS;
         &self.shards[index]
     }
+}
+
+fn population(naming: &Shard<ViewCell>, service: &ServiceKey) -> usize {
+    naming.service(service.as_ref()).map_or(0, |state| state.instances().len())
 }

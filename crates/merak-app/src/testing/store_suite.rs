@@ -155,10 +155,11 @@ async fn empty_batch(place: Place) {
 pub mod samples {
     use merak_domain::Revision;
     use merak_domain::access::User;
+    use merak_domain::naming::cluster::Secret;
     use merak_domain::naming::instance::ClusterName;
     use merak_domain::naming::key::GivenKey;
     use merak_domain::naming::{
-        AddressRef, Change, Details, Instance, InstanceKey, Kind, Location, Metadata, Namespace, Override,
+        AddressRef, Change, Checker, ClusterSpec, Details, Instance, InstanceKey, Kind, Location, Metadata, Namespace, Override,
         Removal, Selector, Service, ServiceKey, ServiceRef, ServiceSpec, Weight,
     };
     use std::sync::Arc;
@@ -198,6 +199,7 @@ pub mod samples {
                 service_key("default", "DEFAULT_GROUP", "shopping"),
                 Arc::new(plain_instance(by_address)),
             ),
+            Change::PutService(service_key("default", "DEFAULT_GROUP", "checked"), Arc::new(checked_service())),
         ]
     }
 
@@ -263,9 +265,16 @@ pub mod samples {
         }
     }
 
-    /// Everything a change says: also a password's hash and a given id's address.
+    /// Everything a change says: also passwords, their hashes and a given id's address.
     pub fn text(change: &Change) -> String {
         match change {
+            Change::PutService(_, service) => {
+                let passwords = service.spec.clusters.values().filter_map(|cluster| match &cluster.checker {
+                    Checker::Mysql { password, .. } => Some(password.reveal()),
+                    _ => None,
+                });
+                format!("{change:?} {}", passwords.collect::<String>())
+            }
             Change::PutUser(user) => format!("{change:?} {}", user.password_hash),
             _ => format!("{change:?}"),
         }
@@ -286,6 +295,7 @@ pub mod samples {
                 protect_threshold: 0.75,
                 metadata: Metadata::from_pairs([("owner", "team-ä"), ("empty", "")]),
                 selector: Selector::Label("CONSUMER.label.zone = PROVIDER.label.zone".into()),
+                ..ServiceSpec::default()
             },
             configured: true,
             durable: true,
@@ -294,6 +304,33 @@ pub mod samples {
             created_secs: 1,
             modified_secs: 2,
         }
+    }
+
+    /// A cluster checked in each way there is.
+    fn checked_service() -> Service {
+        let cluster = |name: &str, check_port, checker| {
+            let metadata = Metadata::from_pairs([("zone", name)]);
+            let spec = ClusterSpec { checker, check_port, use_instance_port: check_port == 0, metadata };
+            (ClusterName::new(name), spec)
+        };
+        let http = Checker::Http {
+            path: "/health?deep=1".into(),
+            headers: "Host:a|x:ü".into(),
+            expected_code: u16::MAX,
+        };
+        let mysql = Checker::Mysql {
+            user: "checker".into(),
+            password: Secret::new("pässword"),
+            command: "select 1".into(),
+        };
+        let clusters = [
+            cluster("", 80, Checker::Tcp),
+            cluster("by-http", 0, http),
+            cluster("by-mysql", 3306, mysql),
+            cluster("by-hand", u16::MAX, Checker::None),
+        ];
+        let spec = ServiceSpec { clusters: clusters.into(), ..ServiceSpec::default() };
+        Service { spec, ..full_service() }
     }
 
     fn plain_service(namespace: &str, group: &str, name: &str) -> Change {
@@ -325,6 +362,7 @@ pub mod samples {
 
     fn full_instance(key: InstanceKey) -> Instance {
         Instance {
+            keeper: merak_domain::naming::Keeper::BEATS,
             key,
             metadata: Metadata::from_pairs([("version", "1.2"), ("größe", "ü"), ("empty", "")]),
             cluster: ClusterName::new("west"),
@@ -348,6 +386,7 @@ pub mod samples {
 
     fn plain_instance(key: InstanceKey) -> Instance {
         Instance {
+            keeper: merak_domain::naming::Keeper::BEATS,
             key,
             metadata: Metadata::default(),
             cluster: ClusterName::default(),

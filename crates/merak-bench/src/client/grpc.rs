@@ -97,8 +97,13 @@ pub(crate) struct Stream {
 impl Stream {
     /// Sends one message and reads the next.
     pub(crate) async fn exchange(&mut self, message: &impl Message) -> Result<Bytes, Failure> {
-        self.body.send_data(framed(message), false).map_err(|error| fault(&error))?;
+        self.send(message)?;
         self.answers.next().await
+    }
+
+    /// Sends one message that has no answer.
+    pub(crate) fn send(&mut self, message: &impl Message) -> Result<(), Failure> {
+        self.body.send_data(framed(message), false).map_err(|error| fault(&error))
     }
 }
 

@@ -4,15 +4,24 @@
 
 use super::results::{FLOOR, MERAK, RNACOS, Results, per_cpu_second};
 use super::steps::{
-    BEAT, DURABLE_REGISTER, HEARTBEAT, LIST_10, LIST_100, LIST_1000, ONE_SERVICE, REGISTER, UNCHANGED,
+    BEAT, DURABLE_REGISTER, GRPC_QUERY_100, GRPC_QUERY_1000, GRPC_REGISTER, HEARTBEAT, IDLE, LIST_10,
+    LIST_100, LIST_1000, ONE_SERVICE, PUSH_1, PUSH_500, PUSH_2000, PUSH_10000, REGISTER, UNCHANGED,
     VISIBILITY,
 };
 use crate::report::text::number;
+use crate::scenario::fanout::{TO_EACH_P50, TO_EACH_P99};
+use crate::scenario::{churn, idle, reconnect, vanish};
 
 /// The step that `memory` makes once.
 pub(crate) const MEMORY: &str = "Memory and expiry";
 /// The step in which a full server starts again.
 pub(crate) const RESTART: &str = "Restart with durable instances";
+/// The step in which a million instances lose their Nacos gRPC connections at once.
+pub(crate) const VANISH: &str = "Connections of all instances close";
+/// The step in which all clients come back at once; only with `--long`.
+pub(crate) const RECONNECT: &str = "Reconnect storm";
+/// The step in which instances come and go for 20 minutes; only with `--long`.
+pub(crate) const CHURN: &str = "Churn";
 /// The fact of `RESTART`.
 pub(crate) const RESTART_READY: &str = "ready again";
 
@@ -77,11 +86,20 @@ pub(crate) fn goals(results: &Results) -> Vec<Goal> {
     use Wanted::{AtLeast, AtMost};
     let mut goals = Vec::new();
     let mut goal = |what: String, wanted, unit, found| goals.push(Goal { what, wanted, unit, found });
-    for (step, times) in [(REGISTER, 2.0), (BEAT, 2.0), (LIST_10, 2.0), (LIST_100, 4.0), (LIST_1000, 10.0)] {
+    for (step, times) in [
+        (REGISTER, 2.0),
+        (BEAT, 2.0),
+        (LIST_10, 2.0),
+        (LIST_100, 4.0),
+        (LIST_1000, 10.0),
+        (GRPC_REGISTER, 1.8),
+        (GRPC_QUERY_100, 4.0),
+        (GRPC_QUERY_1000, 10.0),
+    ] {
         let found = results.ratio(step, MERAK, RNACOS);
         goal(format!("{step}: operations per processor second, beside r-nacos"), AtLeast(times), "×", found);
     }
-    for step in [REGISTER, BEAT, HEARTBEAT, UNCHANGED] {
+    for step in [REGISTER, BEAT, GRPC_REGISTER, HEARTBEAT, UNCHANGED] {
         let found = results.ratio(step, MERAK, FLOOR).map(|ratio| ratio * 100.0);
         goal(format!("{step}: operations per processor second, of the floor's"), AtLeast(70.0), "%", found);
     }
@@ -109,8 +127,28 @@ pub(crate) fn goals(results: &Results) -> Vec<Goal> {
     let empty = results.start_of(MERAK, |start| start.resident_mib);
     goal("Empty server: resident".to_owned(), AtMost(15.0), "MiB", empty);
     goal(RESTART.to_owned(), AtMost(5.0), "s", fact(RESTART, RESTART_READY));
+    for (step, name, wanted, unit) in GRPC_FACTS {
+        goal(format!("{step}: {name}"), wanted, unit, fact(step, name));
+    }
     goals
 }
+
+/// Goals of Nacos gRPC that are a fact of our server.
+const GRPC_FACTS: [(&str, &str, Wanted, &str); 12] = [
+    (PUSH_1, TO_EACH_P50, Wanted::AtMost(5.0), "ms"),
+    (PUSH_500, TO_EACH_P99, Wanted::AtMost(20.0), "ms"),
+    (PUSH_2000, TO_EACH_P99, Wanted::AtMost(50.0), "ms"),
+    (PUSH_10000, TO_EACH_P99, Wanted::AtMost(500.0), "ms"),
+    (IDLE, idle::EACH, Wanted::AtMost(20.0), "KiB"),
+    (VANISH, vanish::EACH, Wanted::AtMost(400.0), "B"),
+    (VANISH, vanish::SEEN_UNTIL, Wanted::AtMost(1000.0), "ms"),
+    (VANISH, vanish::WORST_LOOK, Wanted::AtMost(10.0), "ms"),
+    (RECONNECT, reconnect::ALL_BACK, Wanted::AtMost(10.0), "s"),
+    (RECONNECT, reconnect::DROPPED, Wanted::AtMost(0.0), ""),
+    (RECONNECT, reconnect::SHORT_PUSHED, Wanted::AtMost(0.0), ""),
+    // 20 minutes of this would be 2 MiB, half a percent of a million instances.
+    (CHURN, churn::GROWTH, Wanted::AtMost(100.0), "KiB a minute"),
+];
 
 #[cfg(test)]
 mod tests {

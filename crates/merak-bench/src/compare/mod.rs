@@ -31,6 +31,9 @@ const STEP_MAX: Duration = Duration::from_secs(120);
 /// The steps with a million instances.
 const LARGE_STEP_MAX: Duration = Duration::from_secs(900);
 
+/// Twenty minutes of churn, and registering before them.
+const CHURN_MAX: Duration = Duration::from_secs(1_800);
+
 /// A load average above this is somebody else at work.
 const QUIET: f64 = 0.7;
 
@@ -66,6 +69,7 @@ impl<'a> Comparison<'a> {
     fn new(arguments: &'a Compare) -> Result<Self> {
         std::fs::create_dir_all(&arguments.out)
             .with_context(|| format!("failed to make the folder {}", arguments.out.display()))?;
+        crate::host::allow_all_files()?;
         let cores = Cores::of_this_machine(arguments.server_core, arguments.generator_core);
         let mut results = Results {
             date: clock::today(),
@@ -104,6 +108,10 @@ impl<'a> Comparison<'a> {
         }
         if self.arguments.memory_instances > 0 && self.wanted(goals::MEMORY) {
             self.memory(&contestants).await;
+            self.save()?;
+        }
+        for (step, options, most) in self.large_steps() {
+            self.on_nacos_grpc(&contestants, step, options, most).await;
             self.save()?;
         }
         if self.arguments.restart_instances > 0 && self.wanted(goals::RESTART) {
@@ -163,7 +171,7 @@ impl<'a> Comparison<'a> {
 
     /// Step by step, each server in turn, fresh for each step; the order turns around every other round.
     async fn quick_ones(&mut self, round: u32, contestants: &[Contestant]) {
-        for step in self.wanted_steps() {
+        for step in self.wanted_steps(round) {
             let mut turn: Vec<_> = contestants
                 .iter()
                 .filter(|contestant| contestant.program.starts_quickly() && takes_part(contestant, step))
@@ -194,7 +202,7 @@ impl<'a> Comparison<'a> {
                 }
             };
             self.started(contestant.name, &server);
-            for step in self.wanted_steps().into_iter().filter(|step| takes_part(contestant, step)) {
+            for step in self.wanted_steps(round).into_iter().filter(|step| takes_part(contestant, step)) {
                 match self.measure(contestant, &server, step).await {
                     Ok(report) => self.keep(round, step.name, contestant.name, report),
                     Err(error) => self.fault(contestant.name, step.name, &error),
@@ -239,7 +247,7 @@ impl<'a> Comparison<'a> {
             } else {
                 options.push("--beats=0".to_owned());
             }
-            let measured = self.once(contestant, Speaks::NacosHttp, options).await;
+            let measured = self.once(contestant, Speaks::NacosHttp, options, LARGE_STEP_MAX).await;
             match measured {
                 Ok(report) => self.keep(1, goals::MEMORY, contestant.name, report),
                 Err(error) => self.fault(contestant.name, goals::MEMORY, &error),
@@ -247,10 +255,50 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    async fn once(&self, contestant: &Contestant, speaks: Speaks, options: Vec<String>) -> Result<Report> {
+    /// What takes minutes over Nacos gRPC, as far as it was asked for.
+    fn large_steps(&self) -> Vec<(&'static str, Vec<String>, Duration)> {
+        let mut steps = Vec::new();
+        if self.arguments.vanish_instances > 0 {
+            let instances = format!("--instances={}", self.arguments.vanish_instances);
+            steps.push((goals::VANISH, vec!["vanish".to_owned(), instances], LARGE_STEP_MAX));
+        }
+        if self.arguments.long {
+            let clients = "--clients=19000".to_owned();
+            steps.push((goals::RECONNECT, vec!["reconnect".to_owned(), clients], LARGE_STEP_MAX));
+            steps.push((goals::CHURN, vec!["churn".to_owned()], CHURN_MAX));
+        }
+        steps.retain(|(step, ..)| self.wanted(step));
+        steps
+    }
+
+    /// A step that is made once, on every server that speaks Nacos gRPC and starts quickly.
+    async fn on_nacos_grpc(
+        &mut self,
+        contestants: &[Contestant],
+        step: &str,
+        options: Vec<String>,
+        most: Duration,
+    ) {
+        let nacos =
+            contestants.iter().filter(|one| one.name != MERAK_TWO_CORES && one.program.starts_quickly());
+        for contestant in nacos {
+            match self.once(contestant, Speaks::NacosGrpc, options.clone(), most).await {
+                Ok(report) => self.keep(1, step, contestant.name, report),
+                Err(error) => self.fault(contestant.name, step, &error),
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        contestant: &Contestant,
+        speaks: Speaks,
+        options: Vec<String>,
+        most: Duration,
+    ) -> Result<Report> {
         note(&format!("{} on {}", options[0], contestant.name));
         let server = Server::start(&contestant.program, &contestant.cores).await?;
-        let measured = generate(contestant, &server, speaks, options, LARGE_STEP_MAX).await;
+        let measured = generate(contestant, &server, speaks, options, most).await;
         server.stop().await?;
         measured
     }
@@ -282,7 +330,7 @@ impl<'a> Comparison<'a> {
     fn floor(&self, step: &Step) -> Contestant {
         let program = match step.speaks {
             Speaks::NacosHttp => Program::FloorHttp { hosts: step.hosts },
-            Speaks::PolarisGrpc => Program::FloorGrpc { hosts: step.hosts },
+            Speaks::NacosGrpc | Speaks::PolarisGrpc => Program::FloorGrpc { hosts: step.hosts },
         };
         Contestant {
             name: program.name(),
@@ -293,8 +341,8 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    fn wanted_steps(&self) -> Vec<&'static Step> {
-        STEPS.iter().filter(|step| self.wanted(step.name)).collect()
+    fn wanted_steps(&self, round: u32) -> Vec<&'static Step> {
+        STEPS.iter().filter(|step| self.wanted(step.name) && (round == 1 || !step.once)).collect()
     }
 
     fn wanted(&self, step: &str) -> bool {
@@ -351,10 +399,12 @@ impl<'a> Comparison<'a> {
 fn takes_part(contestant: &Contestant, step: &Step) -> bool {
     match &contestant.program {
         Program::Merak(_) => contestant.name == MERAK || step.with_second_core,
-        Program::Rnacos(_) | Program::Nacos(_) | Program::FloorHttp { .. } => {
-            step.speaks == Speaks::NacosHttp
-        }
-        Program::Polaris(_) | Program::FloorGrpc { .. } => step.speaks == Speaks::PolarisGrpc,
+        // r-nacos takes a subscriber's UDP port and sends nothing there.
+        Program::Rnacos(_) => step.speaks != Speaks::PolarisGrpc && step.name != steps::UDP_PUSH_500,
+        Program::Nacos(_) => step.speaks != Speaks::PolarisGrpc,
+        Program::FloorHttp { .. } => step.speaks == Speaks::NacosHttp,
+        Program::FloorGrpc { .. } => step.speaks != Speaks::NacosHttp,
+        Program::Polaris(_) => step.speaks == Speaks::PolarisGrpc,
     }
 }
 
@@ -368,6 +418,7 @@ async fn generate(
 ) -> Result<Report> {
     let target = match speaks {
         Speaks::NacosHttp => server.nacos_http.as_ref(),
+        Speaks::NacosGrpc => server.nacos_grpc.as_ref(),
         Speaks::PolarisGrpc => server.polaris_grpc.as_ref(),
     };
     let target = target.context("the server does not speak this protocol")?;

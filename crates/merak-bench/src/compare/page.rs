@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::goals::{Goal, MEMORY, goals};
+use super::goals::{CHURN, Goal, MEMORY, RECONNECT, VANISH, goals};
 use super::results::{FLOOR, MERAK, MERAK_TWO_CORES, RNACOS, Results, cpu_micros, per_cpu_second};
 use super::steps::{BEAT_AT_RATE, HEARTBEAT_AT_RATE, ONE_SERVICE, STEPS, VISIBILITY};
 use crate::chart::{self, Bar};
@@ -181,7 +181,8 @@ fn facts_table(results: &Results) -> Option<Table> {
     head.extend(servers.iter().map(|&server| server.to_owned()));
     let mut table = Table::new(head);
     let mut rows = 0;
-    for step in [ONE_SERVICE, MEMORY] {
+    let steps = STEPS.iter().filter(|step| step.once).map(|step| step.name);
+    for step in [ONE_SERVICE, MEMORY, VANISH, RECONNECT, CHURN].into_iter().chain(steps) {
         let mut names: Vec<(&str, &str)> = Vec::new();
         for fact in
             results.entries.iter().filter(|entry| entry.step == step).flat_map(|entry| &entry.report.facts)

@@ -6,6 +6,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Speaks {
     NacosHttp,
+    NacosGrpc,
     PolarisGrpc,
 }
 
@@ -26,6 +27,8 @@ pub(crate) struct Step {
     pub(crate) with_second_core: bool,
     /// Whether the command takes `--duration` and `--warmup`.
     pub(crate) timed: bool,
+    /// Whether the first round is enough: it takes long, or has thousands of measurements in itself.
+    pub(crate) once: bool,
 }
 
 impl Step {
@@ -43,7 +46,12 @@ const NACOS: Step = Step {
     with_floor: true,
     with_second_core: false,
     timed: true,
+    once: false,
 };
+
+const NACOS_GRPC: Step = Step { speaks: Speaks::NacosGrpc, ..NACOS };
+
+const PUSH: Step = Step { timed: false, with_floor: false, once: true, ..NACOS_GRPC };
 
 const POLARIS: Step = Step { speaks: Speaks::PolarisGrpc, hosts: 100, ..NACOS };
 
@@ -55,6 +63,15 @@ pub(crate) const LIST_1000: &str = "Nacos HTTP list, 1000 hosts";
 pub(crate) const DEREGISTER: &str = "Nacos HTTP deregister";
 pub(crate) const BEAT_AT_RATE: &str = "Nacos HTTP beat, 10 000 a second";
 pub(crate) const ONE_SERVICE: &str = "10 000 instances into one service";
+pub(crate) const GRPC_REGISTER: &str = "Nacos gRPC register";
+pub(crate) const GRPC_QUERY_100: &str = "Nacos gRPC query, 100 hosts";
+pub(crate) const GRPC_QUERY_1000: &str = "Nacos gRPC query, 1000 hosts";
+pub(crate) const PUSH_1: &str = "Nacos gRPC push, 1 subscriber";
+pub(crate) const PUSH_500: &str = "Nacos gRPC push, 500 subscribers";
+pub(crate) const PUSH_2000: &str = "Nacos gRPC push, 2000 subscribers";
+pub(crate) const PUSH_10000: &str = "Nacos gRPC push, 10 000 subscribers";
+pub(crate) const UDP_PUSH_500: &str = "Nacos UDP push, 500 subscribers";
+pub(crate) const IDLE: &str = "Nacos gRPC connections that are idle";
 pub(crate) const DURABLE_REGISTER: &str = "Polaris register, durable, 256 in flight";
 pub(crate) const HEARTBEAT: &str = "Polaris heartbeat";
 pub(crate) const UNCHANGED: &str = "Polaris discover, unchanged";
@@ -98,6 +115,35 @@ pub(crate) const STEPS: &[Step] = &[
         timed: false,
         ..NACOS
     },
+    Step {
+        name: GRPC_REGISTER,
+        command: &["nacos-grpc", "--scenario", "register"],
+        with_second_core: true,
+        ..NACOS_GRPC
+    },
+    Step {
+        name: GRPC_QUERY_100,
+        command: &["nacos-grpc", "--scenario", "query", "--hosts-per-service", "100"],
+        hosts: 100,
+        ..NACOS_GRPC
+    },
+    Step {
+        name: GRPC_QUERY_1000,
+        command: &["nacos-grpc", "--scenario", "query", "--hosts-per-service", "1000", "--services", "5"],
+        hosts: 1000,
+        ..NACOS_GRPC
+    },
+    Step { name: PUSH_1, command: &["push", "--subscribers", "1", "--changes", "30"], ..PUSH },
+    Step { name: PUSH_500, command: &["push", "--subscribers", "500", "--changes", "30"], ..PUSH },
+    Step { name: PUSH_2000, command: &["push", "--subscribers", "2000", "--changes", "20"], ..PUSH },
+    Step { name: PUSH_10000, command: &["push", "--subscribers", "10000", "--changes", "10"], ..PUSH },
+    Step {
+        name: UDP_PUSH_500,
+        command: &["udp-push", "--subscribers", "500", "--changes", "20"],
+        speaks: Speaks::NacosHttp,
+        ..PUSH
+    },
+    Step { name: IDLE, command: &["idle", "--connections", "19000"], ..PUSH },
     Step {
         name: DURABLE_REGISTER,
         command: &["polaris-grpc", "--scenario", "register", "--connections", "32", "--streams", "8"],

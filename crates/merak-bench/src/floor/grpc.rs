@@ -1,5 +1,5 @@
-//! The gRPC floor: tonic, the methods of Polaris naming, constants for answers.
-//! Not here: any look at a request, but for the one question whether a Discover knows a revision.
+//! The gRPC floor: tonic, the methods of Polaris naming, constants for answers; Nacos on the same port.
+//! Not here: the constants of Nacos (`nacos_grpc`); any look at a request, but for the one question whether a Discover knows a revision.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -37,6 +37,8 @@ pub(crate) async fn serve_on(listener: TcpListener, hosts: u64) -> Result<()> {
     });
     tonic::transport::Server::builder()
         .add_service(floor)
+        .add_service(super::nacos_grpc::Calls::new(hosts))
+        .add_service(super::nacos_grpc::Streams)
         .serve_with_incoming(connections)
         .await
         .context("the floor ended")

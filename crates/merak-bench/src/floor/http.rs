@@ -45,7 +45,7 @@ fn json(body: Bytes) -> impl IntoResponse {
 }
 
 /// A list as Nacos has it, with so many hosts.
-fn list(hosts: u64) -> String {
+pub(super) fn list(hosts: u64) -> String {
     let host = |number: u64| {
         let ip = format!("127.2.{}.{}", number / 256 % 256, number % 256);
         format!(

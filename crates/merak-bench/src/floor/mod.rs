@@ -4,6 +4,7 @@
 
 pub(crate) mod grpc;
 pub(crate) mod http;
+mod nacos_grpc;
 
 use std::net::Ipv4Addr;
 

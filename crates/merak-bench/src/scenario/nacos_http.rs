@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::cli::{Beat, NacosHttp, NacosScenario};
 use crate::client::http::{Answer, Client};
 use crate::driver::{self, Caller, Failure, Pace, Plan, Workload};
-use crate::population::Population;
+use crate::population::{Metadata, Population};
 use crate::report::Report;
 
 /// Preparing a run (registering whom it is about) takes at most this long.
@@ -64,7 +64,12 @@ pub(crate) async fn run(arguments: &NacosHttp) -> Result<Report> {
 }
 
 /// Registers instances `0..count`, each once.
-async fn register_all(target: &str, population: &Population, count: u64, workers: usize) -> Result<()> {
+pub(crate) async fn register_all(
+    target: &str,
+    population: &Population,
+    count: u64,
+    workers: usize,
+) -> Result<()> {
     let plan = Plan::once("preparing: register", workers, count, PREPARE_MAX);
     let workload = NacosLoad {
         target: target.to_owned(),
@@ -82,7 +87,7 @@ async fn register_all(target: &str, population: &Population, count: u64, workers
 }
 
 /// Beats for every instance, again and again. Ends when it is dropped.
-async fn keep_alive(target: String, population: Population, size: u64) {
+pub(crate) async fn keep_alive(target: String, population: Population, size: u64) {
     #[expect(clippy::cast_precision_loss, reason = "a population stays far below 2^52")]
     let per_second = size as f64 / BEAT_EVERY.as_secs_f64();
     let plan = Plan {
@@ -170,7 +175,12 @@ pub(crate) fn write_request(
         write!(out, "&ip={}&port={}", instance.ip, instance.port).expect("writing to a string does not fail");
     }
     match action {
-        Action::Register => population.write_metadata_query(index, out),
+        Action::Register => {
+            population.write_metadata_query(index, out);
+            if let Metadata::Mark(_) = population.metadata {
+                write!(out, "&weight={}", population.weight()).expect("writing to a string does not fail");
+            }
+        }
         Action::Beat(Beat::Full) => {
             out.push_str("&beat=%7B%22serviceName%22%3A%22DEFAULT_GROUP%40%40");
             population.write_service_name(instance.service, out);
@@ -217,7 +227,6 @@ pub(crate) fn count(body: &[u8], needle: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::population::Metadata;
 
     fn population() -> Population {
         Population { prefix: "bench".to_owned(), hosts_per_service: 2, metadata: Metadata::Pairs(1) }

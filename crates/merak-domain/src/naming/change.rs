@@ -41,6 +41,9 @@ pub enum Change {
     PutOverride(Arc<ServiceKey>, Arc<Override>),
     /// What an operator set is forgotten.
     DropOverride(Arc<ServiceKey>, InstanceKey),
+    /// What an operator set over an ephemeral instance has ended with it; what is on disk of it is dropped later, so
+    /// that the instance need not wait for the disk to go.
+    EndOverride(Arc<ServiceKey>, InstanceKey),
     /// A user is there with this content.
     PutUser(Arc<User>),
 }
@@ -52,6 +55,8 @@ pub enum Removal {
     Deregistered,
     /// Its client fell silent.
     Expired,
+    /// The connection that kept it ended.
+    Disconnected,
     /// Another registration took its place.
     Replaced,
 }
@@ -63,6 +68,7 @@ impl Change {
             Change::PutNamespace(namespace) => namespace.durable,
             Change::PutService(_, service) => service.durable,
             Change::PutInstance(_, instance) => instance.kind.is_durable(),
+            Change::EndOverride(..) => false,
             Change::DropInstance { durable, .. } | Change::DropService { durable, .. } => *durable,
             Change::DropNamespace(_)
             | Change::PutOverride(..)

@@ -8,6 +8,10 @@ use crate::Revision;
 use crate::lease::{NACOS_BEAT_INTERVAL_MS, NACOS_BEAT_TIMEOUT_MS, NACOS_DELETE_TIMEOUT_MS, Rule};
 use std::sync::Arc;
 
+/// How long the client of an instance that a connection kept before a restart may take to come back: libraries try
+/// again after at most 5 s and say what they had registered within 3 s of that.
+const REMEMBERED_MS: u32 = 20_000;
+
 /// How an instance is kept and who says that it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -23,6 +27,47 @@ impl Kind {
     /// Whether it survives a restart.
     pub fn is_durable(self) -> bool {
         !matches!(self, Kind::Ephemeral)
+    }
+}
+
+/// A connection to this server, by its number. Numbers of connections that are open differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(u32);
+
+impl ConnectionId {
+    /// The most connections that can be told apart.
+    pub const MAX: u32 = u32::MAX - 2;
+
+    /// The connection of a number below [`ConnectionId::MAX`]; larger ones begin again from zero.
+    pub fn new(number: u32) -> ConnectionId {
+        ConnectionId(number % ConnectionId::MAX)
+    }
+
+    /// Its number.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// What keeps an ephemeral instance there. Durable ones have no use for it and say [`Keeper::BEATS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Keeper(u32);
+
+impl Keeper {
+    /// The beats of its client.
+    pub const BEATS: Keeper = Keeper(0);
+
+    /// A connection kept it before this server was started; its client has a while to say so again.
+    pub const REMEMBERED: Keeper = Keeper(u32::MAX);
+
+    /// The connection it was registered over: it goes with it.
+    pub fn connection(id: ConnectionId) -> Keeper {
+        Keeper(id.0 + 1)
+    }
+
+    /// The connection, if it is one.
+    pub fn as_connection(self) -> Option<ConnectionId> {
+        (self != Keeper::BEATS && self != Keeper::REMEMBERED).then(|| ConnectionId(self.0 - 1))
     }
 }
 
@@ -141,6 +186,8 @@ pub struct Registration {
     pub key: InstanceKey,
     /// How it is kept.
     pub kind: Kind,
+    /// What keeps it there, if it is ephemeral.
+    pub keeper: Keeper,
     /// Its Nacos cluster.
     pub cluster: ClusterName,
     /// Its weight.
@@ -174,6 +221,8 @@ pub struct Instance {
     pub created_secs: u32,
     /// Changed at, seconds since 1970.
     pub modified_secs: u32,
+    /// What keeps it there, if it is ephemeral.
+    pub keeper: Keeper,
     /// How it is kept.
     pub kind: Kind,
     /// Whether it is believed to live.
@@ -183,9 +232,13 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// The rule of its lease; `None` for an instance that lives until somebody removes it.
+    /// The rule of its lease; `None` for an instance that lives until somebody removes it or its connection ends.
     pub fn lease_rule(&self) -> Option<Rule> {
         match self.kind {
+            Kind::Ephemeral if self.keeper == Keeper::REMEMBERED => {
+                Some(Rule::nacos(NACOS_BEAT_INTERVAL_MS, u32::MAX, REMEMBERED_MS))
+            }
+            Kind::Ephemeral if self.keeper != Keeper::BEATS => None,
             Kind::Ephemeral => {
                 let times = BeatTimes::of(&self.metadata);
                 Some(Rule::nacos(times.interval_ms, times.timeout_ms, times.delete_ms))
@@ -193,6 +246,17 @@ impl Instance {
             Kind::Persistent => None,
             Kind::Polaris => self.ttl_secs().map(|ttl| Rule::polaris(u32::from(ttl))),
         }
+    }
+
+    /// Whether both are the same to everybody who discovers them.
+    pub fn is_shown_like(&self, other: &Instance) -> bool {
+        let other = Instance {
+            keeper: self.keeper,
+            revision: self.revision,
+            modified_secs: self.modified_secs,
+            ..other.clone()
+        };
+        *self == other
     }
 
     /// Seconds between heartbeats of a Polaris instance that has a heartbeat check.

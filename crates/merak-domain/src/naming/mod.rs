@@ -7,6 +7,7 @@
 //! Start reading at [`shard`], then [`instance`].
 
 pub mod change;
+pub mod cluster;
 pub mod directory;
 pub mod instance;
 pub mod key;
@@ -20,8 +21,9 @@ pub mod shard;
 pub mod weight;
 
 pub use change::{Change, Event, Removal};
+pub use cluster::{Checker, ClusterSpec};
 pub use directory::{Directory, Listed};
-pub use instance::{Details, Instance, Kind, Location, Registration};
+pub use instance::{ConnectionId, Details, Instance, Keeper, Kind, Location, Registration};
 pub use key::{
     Address, AddressRef, Host, InstanceId, InstanceKey, InstanceRef, ServiceKey, ServiceRef, VpcId,
 };

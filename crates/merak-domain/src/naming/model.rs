@@ -35,6 +35,8 @@ struct PlainOperator {
     weight: Option<u16>,
     enabled: Option<bool>,
     metadata: Option<BTreeMap<String, String>>,
+    /// What the client itself last said.
+    said: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,6 +54,8 @@ enum Step {
         service: u8,
         port: u16,
         kind: Option<Kind>,
+        /// Its client fell silent, rather than said so.
+        lost: bool,
     },
     Health {
         service: u8,
@@ -94,8 +98,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(service, port, kind, weight, enabled, value, create)| Step::Register {
                 service, port, kind, weight, enabled, value, create
             }),
-        3 => (service.clone(), port.clone(), prop::option::of(kind))
-            .prop_map(|(service, port, kind)| Step::Deregister { service, port, kind }),
+        3 => (service.clone(), port.clone(), prop::option::of(kind), any::<bool>())
+            .prop_map(|(service, port, kind, lost)| Step::Deregister { service, port, kind, lost }),
         2 => (service.clone(), port.clone(), any::<bool>())
             .prop_map(|(service, port, healthy)| Step::Health { service, port, healthy }),
         2 => (service.clone(), port.clone(), prop::option::of(weight), flag, value)
@@ -149,6 +153,10 @@ fn plain(model: &mut Model, step: &Step) -> Result<(), Refusal> {
             into.durable |= kind.is_durable();
             let before = into.instances.get(&port);
             let said = pairs(value);
+            if before.is_none() && into.operators.get(&port).is_some_and(|operator| operator.said != said) {
+                // Somebody else has the address now.
+                into.operators.remove(&port);
+            }
             let mut now = PlainInstance {
                 kind,
                 healthy: true,
@@ -158,6 +166,7 @@ fn plain(model: &mut Model, step: &Step) -> Result<(), Refusal> {
                 said,
             };
             if let Some(operator) = into.operators.get_mut(&port) {
+                operator.said = now.said.clone();
                 if kind == Kind::Polaris && enabled.is_some() {
                     operator.enabled = None;
                 }
@@ -167,11 +176,14 @@ fn plain(model: &mut Model, step: &Step) -> Result<(), Refusal> {
             }
             into.instances.insert(port, now);
         }
-        Step::Deregister { service, port, kind } => {
+        Step::Deregister { service, port, kind, lost } => {
             if let Some(into) = model.get_mut(&service)
                 && into.instances.get(&port).is_some_and(|i| kind.is_none_or(|kind| i.kind == kind))
             {
                 into.instances.remove(&port);
+                if !lost {
+                    into.operators.remove(&port);
+                }
             }
         }
         Step::Health { service, port, healthy } => {
@@ -184,6 +196,7 @@ fn plain(model: &mut Model, step: &Step) -> Result<(), Refusal> {
             let instance = into.instances.get_mut(&port).ok_or(Refusal::NoSuchInstance)?;
             into.durable = true;
             let operator = into.operators.entry(port).or_default();
+            operator.said = instance.said.clone();
             operator.weight = weight.or(operator.weight);
             operator.enabled = enabled.or(operator.enabled);
             if value.is_some() {
@@ -197,10 +210,13 @@ fn plain(model: &mut Model, step: &Step) -> Result<(), Refusal> {
         Step::Forget { service, port } => {
             if let Some(into) = model.get_mut(&service)
                 && !into.instances.contains_key(&port)
-                && into.operators.remove(&port).is_some()
-                && into.operators.is_empty()
+                && {
+                    into.operators.remove(&port);
+                    into.operators.is_empty()
+                }
                 && into.instances.is_empty()
                 && into.ephemeral == Some(true)
+                && into.durable
                 && !into.configured
             {
                 model.remove(&service);
@@ -248,6 +264,7 @@ fn decide(shard: &Shard<()>, step: &Step, at: At) -> Result<Vec<Change>, Refusal
             let registration = Registration {
                 key: key_of(port),
                 kind,
+                keeper: Keeper::BEATS,
                 cluster: ClusterName::default(),
                 weight: Weight::from_polaris(weight),
                 healthy: true,
@@ -257,11 +274,11 @@ fn decide(shard: &Shard<()>, step: &Step, at: At) -> Result<Vec<Change>, Refusal
             };
             shard.register(reference(service), registration, create, at)
         }
-        Step::Deregister { service, port, kind } => Ok(shard.deregister(
+        Step::Deregister { service, port, kind, lost } => Ok(shard.deregister(
             reference(service),
             key_of(port).as_ref(),
-            |is| kind.is_none_or(|kind| is == kind),
-            Removal::Deregistered,
+            |is| kind.is_none_or(|kind| is.kind == kind),
+            if lost { Removal::Expired } else { Removal::Deregistered },
         )),
         Step::Health { service, port, healthy } => {
             Ok(shard.set_health(reference(service), key_of(port).as_ref(), healthy, at))
@@ -275,9 +292,9 @@ fn decide(shard: &Shard<()>, step: &Step, at: At) -> Result<Vec<Change>, Refusal
             shard.operate(reference(service), key_of(port).as_ref(), change, at)
         }
         Step::Forget { service, port } => {
-            Ok(shard.forget_override(reference(service), key_of(port).as_ref()))
+            Ok(shard.forget_override(reference(service), &key_of(port)))
         }
-        Step::Create { service } => shard.create_service(reference(service), ServiceSpec::default(), at),
+        Step::Create { service } => shard.create_service(reference(service), ServiceSpec::default(), Some(false), at),
         Step::Update { service } => {
             shard.update_service(reference(service), 0.5, Metadata::default(), None, at)
         }
@@ -326,7 +343,8 @@ proptest! {
                 if let Some(event) = shard.apply(&change) {
                     directory.follow(&event);
                 }
-                if change.is_durable() {
+                // The registry makes the end of an override durable a while later.
+                if change.is_durable() || matches!(change, Change::EndOverride(..)) {
                     durable.apply(&change);
                 }
                 if let Change::PutOverride(service, wanted) = &change

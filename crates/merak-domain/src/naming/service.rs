@@ -1,9 +1,12 @@
 //! A service itself: what is true of it besides its instances.
 //!
-//! Not here: its instances ([`super::shard`]).
+//! Not here: its instances ([`super::shard`]), what may be set on a cluster ([`super::cluster`]).
 
-use super::Metadata;
+use super::instance::ClusterName;
+use super::{ClusterSpec, Metadata};
 use crate::Revision;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// How Nacos picks instances for a caller.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +27,15 @@ pub struct ServiceSpec {
     pub metadata: Metadata,
     /// Selector.
     pub selector: Selector,
+    /// Its clusters that something was set on; see [`ServiceSpec::cluster`].
+    pub clusters: BTreeMap<ClusterName, ClusterSpec>,
+}
+
+impl ServiceSpec {
+    /// What is set on a cluster; what everybody gets where nobody set anything.
+    pub fn cluster(&self, cluster: &ClusterName) -> Cow<'_, ClusterSpec> {
+        self.clusters.get(cluster).map_or_else(|| Cow::Owned(ClusterSpec::default()), Cow::Borrowed)
+    }
 }
 
 /// A service without its instances.

@@ -5,9 +5,11 @@
 //! (`app::registry`), namespaces ([`super::directory`]).
 //! Start reading at [`Shard::register`].
 
+use super::cluster::CLUSTERS_MAX;
+use super::instance::ClusterName;
 use super::key::{InstanceRef, instance_hash};
 use super::{
-    At, Change, Event, Hasher, Instance, InstanceKey, Kind, Metadata, Registration, Removal, Selector,
+    At, Change, Checker, ClusterSpec, Event, Hasher, Instance, InstanceKey, Kind, Metadata, Registration, Removal, Selector,
     Service, ServiceKey, ServiceRef, ServiceSpec, Weight,
 };
 use crate::{ErrorKind, Revision};
@@ -45,6 +47,15 @@ pub enum Refusal {
         /// What it takes.
         ephemeral: bool,
     },
+    /// Somebody wants to say by hand what a check or a beat finds out.
+    #[error("health check is still working")]
+    HealthIsChecked,
+    /// What is set on a cluster cannot be checked by.
+    #[error("{0}")]
+    UnfitCluster(&'static str),
+    /// Too many clusters of the service have settings of their own.
+    #[error("service has settings for {CLUSTERS_MAX} clusters already")]
+    TooManyClusters,
 }
 
 impl Refusal {
@@ -55,9 +66,12 @@ impl Refusal {
                 ErrorKind::NotFound
             }
             Refusal::NamespaceExists | Refusal::ServiceExists => ErrorKind::Exists,
-            Refusal::NamespaceNotEmpty | Refusal::ServiceNotEmpty | Refusal::OtherKind { .. } => {
-                ErrorKind::Conflict
-            }
+            Refusal::NamespaceNotEmpty
+            | Refusal::ServiceNotEmpty
+            | Refusal::OtherKind { .. }
+            | Refusal::HealthIsChecked
+            | Refusal::TooManyClusters => ErrorKind::Conflict,
+            Refusal::UnfitCluster(_) => ErrorKind::Invalid,
         }
     }
 }
@@ -147,6 +161,11 @@ impl<D: Derived> ServiceState<D> {
         &self.overrides
     }
 
+    /// Whether only what operators set over its ephemeral instances keeps it on disk.
+    pub fn is_kept_for_overrides(&self) -> bool {
+        self.service.durable && !self.service.configured && self.service.ephemeral == Some(true)
+    }
+
     fn is_idle(&self) -> bool {
         self.instances.is_empty()
     }
@@ -218,14 +237,13 @@ impl<D: Derived> Shard<D> {
         let standing = state.and_then(|state| state.override_of(registration.key.as_ref()));
         let (instance, new_override) = merge(registration, before, standing, at);
         if let Some(before) = before {
-            let is_repeat = !instance.kind.is_durable()
-                && **before
-                    == Instance {
-                        revision: before.revision,
-                        modified_secs: before.modified_secs,
-                        ..instance.clone()
-                    };
-            if is_repeat {
+            let is_news = !matches!(new_override, Standing::Same);
+            if !instance.kind.is_durable() && !is_news && before.is_shown_like(&instance) {
+                if before.keeper != instance.keeper {
+                    // Nobody who discovers it can tell: it stays the same at the same revision.
+                    let kept = Instance { keeper: instance.keeper, ..Instance::clone(before) };
+                    changes.push(Change::PutInstance(key, Arc::new(kept)));
+                }
                 return Ok(changes);
             }
             if before.kind.is_durable() && !instance.kind.is_durable() {
@@ -237,31 +255,74 @@ impl<D: Derived> Shard<D> {
                 });
             }
         }
-        if let Some(new_override) = new_override {
-            changes.push(Change::PutOverride(Arc::clone(&key), Arc::new(new_override)));
+        match new_override {
+            Standing::Same => {}
+            Standing::Put(wanted) => changes.push(Change::PutOverride(Arc::clone(&key), Arc::new(wanted))),
+            Standing::Drop => changes.push(Change::DropOverride(Arc::clone(&key), instance.key.clone())),
         }
         changes.push(Change::PutInstance(key, Arc::new(instance)));
         Ok(changes)
     }
 
-    /// Removes an instance; one that is not there, or of a kind that `kinds` leaves alone, is no error and no change.
+    /// Puts back an ephemeral instance that was there before a restart, making its service where it is gone. What
+    /// listens at its address by now is newer and stays; what operators set meanwhile is in force.
+    pub fn remember(
+        &self,
+        service: &Arc<ServiceKey>,
+        instance: &Arc<Instance>,
+        at: At,
+    ) -> Result<Vec<Change>, Refusal> {
+        let mut changes = Vec::with_capacity(2);
+        let mut remembered = Arc::clone(instance);
+        let key = match self.service(ServiceKey::as_ref(service)) {
+            Some(state) if state.instance(&self.hasher, instance.key.as_ref()).is_some() => {
+                return Ok(changes);
+            }
+            Some(state) => {
+                if let Some(changed) = admit(&state.service, instance.kind, at)? {
+                    changes.push(Change::PutService(Arc::clone(&state.key), Arc::new(changed)));
+                }
+                if let Some(standing) = state.override_of(instance.key.as_ref()) {
+                    remembered = Arc::new(in_line(instance, standing));
+                }
+                Arc::clone(&state.key)
+            }
+            None => {
+                let made = new_service(instance.kind, at);
+                changes.push(Change::PutService(Arc::clone(service), Arc::new(made)));
+                Arc::clone(service)
+            }
+        };
+        changes.push(Change::PutInstance(key, remembered));
+        Ok(changes)
+    }
+
+    /// Removes an instance; one that is not there, or that `which` leaves alone, is no error and no change.
+    ///
+    /// Deregistering is its client's own word that this instance is no more: what an operator set over it ends with
+    /// it. One that merely fell silent may come back to it (see [`Shard::register`]).
     pub fn deregister(
         &self,
         service: ServiceRef<'_>,
         instance: InstanceRef<'_>,
-        kinds: impl Fn(Kind) -> bool,
+        which: impl Fn(&Instance) -> bool,
         reason: Removal,
     ) -> Vec<Change> {
         let Some(state) = self.service(service) else { return Vec::new() };
-        match state.instance(&self.hasher, instance) {
-            Some(before) if kinds(before.kind) => vec![Change::DropInstance {
-                service: Arc::clone(&state.key),
-                key: before.key.clone(),
-                durable: before.kind.is_durable(),
-                reason,
-            }],
-            _ => Vec::new(),
+        let Some(before) = state.instance(&self.hasher, instance).filter(|before| which(before)) else {
+            return Vec::new();
+        };
+        let mut changes = vec![Change::DropInstance {
+            service: Arc::clone(&state.key),
+            key: before.key.clone(),
+            durable: before.kind.is_durable(),
+            reason,
+        }];
+        if reason == Removal::Deregistered && state.override_of(instance).is_some() {
+            let end = if before.kind.is_durable() { Change::DropOverride } else { Change::EndOverride };
+            changes.push(end(Arc::clone(&state.key), before.key.clone()));
         }
+        changes
     }
 
     /// Says whether an instance lives. No change where it is not there or already known to be so.
@@ -285,6 +346,46 @@ impl<D: Derived> Shard<D> {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Takes in what a probe of a persistent instance came to. No change where it is checked no more.
+    pub fn probed_health(
+        &self,
+        service: ServiceRef<'_>,
+        instance: InstanceRef<'_>,
+        healthy: bool,
+        at: At,
+    ) -> Vec<Change> {
+        match self.instance_and_checker(service, instance) {
+            Ok((Kind::Persistent, true)) => self.set_health(service, instance, healthy, at),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Says by hand whether a persistent instance lives, which is for those that nothing checks.
+    pub fn set_health_by_hand(
+        &self,
+        service: ServiceRef<'_>,
+        instance: InstanceRef<'_>,
+        healthy: bool,
+        at: At,
+    ) -> Result<Vec<Change>, Refusal> {
+        match self.instance_and_checker(service, instance)? {
+            (Kind::Persistent, false) => Ok(self.set_health(service, instance, healthy, at)),
+            _ => Err(Refusal::HealthIsChecked),
+        }
+    }
+
+    /// The kind of an instance, and whether its cluster has a checker.
+    fn instance_and_checker(
+        &self,
+        service: ServiceRef<'_>,
+        instance: InstanceRef<'_>,
+    ) -> Result<(Kind, bool), Refusal> {
+        let state = self.service(service).ok_or(Refusal::NoSuchService)?;
+        let found = state.instance(&self.hasher, instance).ok_or(Refusal::NoSuchInstance)?;
+        let cluster = state.service.spec.cluster(&found.cluster);
+        Ok((found.kind, cluster.checker != Checker::None))
     }
 
     /// Sets what an operator wants over an instance. That is durable, and its service with it, also where the
@@ -355,12 +456,7 @@ impl<D: Derived> Shard<D> {
         let state = self.service(service)?;
         let before = state.instance(&self.hasher, instance).filter(|before| !before.kind.is_durable())?;
         let wanted = state.override_of(instance)?;
-        let now = Instance {
-            weight: wanted.weight.unwrap_or(before.weight),
-            enabled: wanted.enabled.unwrap_or(before.enabled),
-            metadata: shown_metadata(wanted),
-            ..Instance::clone(before)
-        };
+        let now = in_line(before, wanted);
         let is_changed = now != **before;
         let now = Instance { revision: at.revision, modified_secs: at.wall_secs, ..now };
         is_changed.then(|| Change::PutInstance(Arc::clone(&state.key), Arc::new(now)))
@@ -368,15 +464,17 @@ impl<D: Derived> Shard<D> {
 
     /// Forgets what an operator set over an instance that is gone, and with the last of it a service that was
     /// kept for nothing else.
-    pub fn forget_override(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Vec<Change> {
+    pub fn forget_override(&self, service: ServiceRef<'_>, key: &InstanceKey) -> Vec<Change> {
+        let instance = key.as_ref();
         let Some(state) = self.service(service) else { return Vec::new() };
-        let Some(standing) = state.override_of(instance) else { return Vec::new() };
-        if state.instance(&self.hasher, instance).is_some() {
+        let standing = state.override_of(instance);
+        if standing.is_some() && state.instance(&self.hasher, instance).is_some() {
             return Vec::new();
         }
-        let mut changes = vec![Change::DropOverride(Arc::clone(&state.key), standing.key.clone())];
-        let is_leftover = !state.service.configured && state.service.ephemeral == Some(true);
-        if is_leftover && state.is_idle() && state.overrides.len() == 1 {
+        // One that ended with its instance is gone from here, but still on disk.
+        let mut changes = vec![Change::DropOverride(Arc::clone(&state.key), key.clone())];
+        let others = state.overrides.len() - usize::from(standing.is_some());
+        if state.is_kept_for_overrides() && state.is_idle() && others == 0 {
             changes.push(Change::DropService {
                 service: Arc::clone(&state.key),
                 durable: state.service.durable,
@@ -385,18 +483,19 @@ impl<D: Derived> Shard<D> {
         changes
     }
 
-    /// Makes a service by hand; its Nacos instances are persistent ones then.
+    /// Makes a service by hand. `ephemeral` is which kind of instances Nacos clients may register in it; `None`: the
+    /// first one decides.
     pub fn create_service(
         &self,
         service: ServiceRef<'_>,
         spec: ServiceSpec,
+        ephemeral: Option<bool>,
         at: At,
     ) -> Result<Vec<Change>, Refusal> {
         if self.service(service).is_some() {
             return Err(Refusal::ServiceExists);
         }
-        let made =
-            Service { spec, configured: true, ephemeral: Some(false), ..new_service(Kind::Persistent, at) };
+        let made = Service { spec, configured: true, ephemeral, ..new_service(Kind::Persistent, at) };
         Ok(vec![Change::PutService(Arc::new(service.to_key()), Arc::new(made))])
     }
 
@@ -416,19 +515,31 @@ impl<D: Derived> Shard<D> {
             protect_threshold,
             metadata,
             selector: selector.unwrap_or_else(|| before.spec.selector.clone()),
+            clusters: before.spec.clusters.clone(),
         };
-        if before.configured && before.spec == spec {
-            return Ok(Vec::new());
+        Ok(configure(state, spec, at))
+    }
+
+    /// Sets what is set on a cluster of a service, also one that has no instances. From then on the service is kept
+    /// on disk, whoever made it. A MySQL password left empty stays as it is while the user does.
+    pub fn update_cluster(
+        &self,
+        service: ServiceRef<'_>,
+        cluster: &ClusterName,
+        wanted: ClusterSpec,
+        at: At,
+    ) -> Result<Vec<Change>, Refusal> {
+        let state = self.service(service).ok_or(Refusal::NoSuchService)?;
+        if let Some(fault) = wanted.fault() {
+            return Err(Refusal::UnfitCluster(fault));
         }
-        let now = Service {
-            spec,
-            configured: true,
-            durable: true,
-            revision: at.revision,
-            modified_secs: at.wall_secs,
-            ..Service::clone(before)
-        };
-        Ok(vec![Change::PutService(Arc::clone(&state.key), Arc::new(now))])
+        let mut spec = state.service.spec.clone();
+        let wanted = wanted.over(spec.clusters.get(cluster));
+        spec.clusters.insert(cluster.clone(), wanted);
+        if spec.clusters.len() > CLUSTERS_MAX {
+            return Err(Refusal::TooManyClusters);
+        }
+        Ok(configure(state, spec, at))
     }
 
     /// Removes a service that has no instances.
@@ -475,7 +586,7 @@ impl<D: Derived> Shard<D> {
                 }
                 None
             }
-            Change::DropOverride(service, key) => {
+            Change::DropOverride(service, key) | Change::EndOverride(service, key) => {
                 let state = self.services.get_mut(service)?;
                 state.overrides.retain(|o| o.key != *key);
                 None
@@ -519,6 +630,15 @@ impl<D: Derived> Shard<D> {
             |candidate| instance_hash(hasher, name, candidate.key.as_ref()),
         );
         let before = match entry {
+            // Another keeper of the same instance: nobody who discovers it can tell.
+            Entry::Occupied(mut entry) if entry.get().revision == instance.revision => {
+                let before = std::mem::replace(entry.get_mut(), Arc::clone(instance));
+                return Some(Event::InstancePut {
+                    service: Arc::clone(&state.key),
+                    now: Arc::clone(instance),
+                    before: Some(before),
+                });
+            }
             Entry::Occupied(mut entry) => Some(std::mem::replace(entry.get_mut(), Arc::clone(instance))),
             Entry::Vacant(entry) => {
                 entry.insert(Arc::clone(instance));
@@ -545,6 +665,23 @@ impl<D: Derived> Shard<D> {
         state.derived.invalidate();
         Some(Event::InstanceDropped { service: Arc::clone(&state.key), before, reason })
     }
+}
+
+/// What it takes for a service to have this set on it.
+fn configure<D>(state: &ServiceState<D>, spec: ServiceSpec, at: At) -> Vec<Change> {
+    let before = &state.service;
+    if before.configured && before.spec == spec {
+        return Vec::new();
+    }
+    let now = Service {
+        spec,
+        configured: true,
+        durable: true,
+        revision: at.revision,
+        modified_secs: at.wall_secs,
+        ..Service::clone(before)
+    };
+    vec![Change::PutService(Arc::clone(&state.key), Arc::new(now))]
 }
 
 /// A service made by the first registration in it.
@@ -588,13 +725,26 @@ fn nacos_kind(kind: Kind) -> Option<bool> {
     }
 }
 
-/// The instance a registration makes, and the operator's override where it must be kept anew.
+/// What becomes of an operator's override when its instance is registered.
+enum Standing {
+    /// It stays as it is, or there is none.
+    Same,
+    /// It is kept with this content.
+    Put(Override),
+    /// It was meant for another instance.
+    Drop,
+}
+
+/// The instance a registration makes, and what becomes of the operator's override.
+///
+/// An override outlives its instance for a while, and an address may be given to another process in that time. Who
+/// comes back says again what it said before, metadata and all; who says something else is somebody else.
 fn merge(
     registration: Registration,
     before: Option<&Arc<Instance>>,
     standing: Option<&Arc<Override>>,
     at: At,
-) -> (Instance, Option<Override>) {
+) -> (Instance, Standing) {
     let said_enabled = registration.enabled;
     let mut instance = Instance {
         enabled: said_enabled.or_else(|| before.map(|before| before.enabled)).unwrap_or(true),
@@ -606,10 +756,14 @@ fn merge(
         revision: at.revision,
         created_secs: before.map_or(at.wall_secs, |before| before.created_secs),
         modified_secs: at.wall_secs,
+        keeper: registration.keeper,
         kind: registration.kind,
         healthy: registration.healthy,
     };
-    let Some(standing) = standing else { return (instance, None) };
+    let Some(standing) = standing else { return (instance, Standing::Same) };
+    if before.is_none() && standing.registered != instance.metadata {
+        return (instance, Standing::Drop);
+    }
     let mut wanted = Override {
         key: instance.key.clone(),
         registered: std::mem::take(&mut instance.metadata),
@@ -622,7 +776,17 @@ fn merge(
     instance.enabled = wanted.enabled.unwrap_or(instance.enabled);
     instance.metadata = shown_metadata(&wanted);
     let is_news = **standing != wanted;
-    (instance, is_news.then_some(wanted))
+    (instance, if is_news { Standing::Put(wanted) } else { Standing::Same })
+}
+
+/// An instance with what an operator set over it.
+fn in_line(instance: &Instance, wanted: &Override) -> Instance {
+    Instance {
+        weight: wanted.weight.unwrap_or(instance.weight),
+        enabled: wanted.enabled.unwrap_or(instance.enabled),
+        metadata: shown_metadata(wanted),
+        ..instance.clone()
+    }
 }
 
 fn shown_metadata(wanted: &Override) -> Metadata {

@@ -13,7 +13,7 @@ mod samples;
 pub(crate) mod v1;
 
 use key::KeyReader;
-use merak_domain::naming::{Change, ServiceKey};
+use merak_domain::naming::{Change, Removal, ServiceKey};
 use prost::Message;
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ pub(crate) fn encode(change: &Change, key: &mut Vec<u8>, value: &mut Vec<u8>) ->
             encode_value(&v1::Override::from(&**wanted), value);
             Effect::Put
         }
-        Change::DropOverride(service, instance) => {
+        Change::DropOverride(service, instance) | Change::EndOverride(service, instance) => {
             key::over_instance(key, service, instance);
             Effect::Drop
         }
@@ -162,7 +162,7 @@ impl Decoder {
                 let record: v1::Service = decode_value(value)?;
                 let service = self.service(&mut key)?;
                 key.end()?;
-                Ok(Change::PutService(service, Arc::new(record.into_domain())))
+                Ok(Change::PutService(service, Arc::new(record.into_domain()?)))
             }
             Kind::Override => {
                 let record: v1::Override = decode_value(value)?;
@@ -177,6 +177,18 @@ impl Decoder {
                 Ok(Change::PutInstance(service, Arc::new(record.into_domain(instance)?)))
             }
         }
+    }
+
+    /// The change that takes away the ephemeral instance of a record. What is known by a given id is durable.
+    /// Why it went is not written.
+    pub(crate) fn decode_drop(&mut self, key: &[u8]) -> Result<Change, DecodeError> {
+        let mut key = KeyReader::new(key);
+        if key.kind()? != Kind::Instance {
+            return Err(DecodeError::Damaged("it is no instance"));
+        }
+        let service = self.service(&mut key)?;
+        let key = key.instance(None)?;
+        Ok(Change::DropInstance { service, key, durable: false, reason: Removal::Deregistered })
     }
 
     fn service(&mut self, key: &mut KeyReader<'_>) -> Result<Arc<ServiceKey>, DecodeError> {

@@ -10,9 +10,12 @@
 use super::DecodeError;
 use merak_domain::Revision;
 use merak_domain::access;
-use merak_domain::naming::instance::ClusterName;
-use merak_domain::naming::{self, InstanceKey, Metadata, Selector, ServiceSpec, Weight};
-use prost::{Enumeration, Message};
+use merak_domain::naming::instance::{ClusterName, Keeper};
+use merak_domain::naming::cluster::Secret;
+use merak_domain::naming::{
+    self, ClusterSpec, InstanceKey, Metadata, Selector, ServiceSpec, Weight,
+};
+use prost::{Enumeration, Message, Oneof};
 
 /// Which start of a server this is.
 #[derive(Clone, PartialEq, Message)]
@@ -79,6 +82,57 @@ pub(super) struct Service {
     created_secs: u32,
     #[prost(uint32, tag = "8")]
     modified_secs: u32,
+    /// Absent: nothing is set on any cluster.
+    #[prost(message, repeated, tag = "9")]
+    clusters: Vec<Cluster>,
+}
+
+/// What is set on a cluster of a service.
+#[derive(Clone, PartialEq, Message)]
+struct Cluster {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(uint32, tag = "2")]
+    check_port: u32,
+    #[prost(bool, tag = "3")]
+    use_instance_port: bool,
+    #[prost(message, repeated, tag = "4")]
+    metadata: Vec<Pair>,
+    /// Absent: by connecting.
+    #[prost(oneof = "Checker", tags = "5, 6, 7")]
+    checker: Option<Checker>,
+}
+
+/// How an instance is asked whether it lives.
+#[derive(Clone, PartialEq, Oneof)]
+enum Checker {
+    #[prost(message, tag = "5")]
+    Http(HttpChecker),
+    #[prost(message, tag = "6")]
+    Mysql(MysqlChecker),
+    /// Not at all; the number says nothing.
+    #[prost(bool, tag = "7")]
+    None(bool),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct HttpChecker {
+    #[prost(string, tag = "1")]
+    path: String,
+    #[prost(string, tag = "2")]
+    headers: String,
+    #[prost(uint32, tag = "3")]
+    expected_code: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct MysqlChecker {
+    #[prost(string, tag = "1")]
+    user: String,
+    #[prost(string, tag = "2")]
+    password: String,
+    #[prost(string, tag = "3")]
+    command: String,
 }
 
 /// Where an instance with a given id listens.
@@ -136,7 +190,7 @@ pub(super) struct Location {
     campus: String,
 }
 
-/// How an instance is kept. Ephemeral ones are not.
+/// How an instance is kept. Ephemeral ones are remembered only ([`crate::recall`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]
 #[repr(i32)]
 pub(super) enum Kind {
@@ -144,6 +198,7 @@ pub(super) enum Kind {
     Unknown = 0,
     Persistent = 1,
     Polaris = 2,
+    Ephemeral = 3,
 }
 
 /// An instance, by its key.
@@ -173,6 +228,9 @@ pub(super) struct Instance {
     healthy: bool,
     #[prost(bool, tag = "11")]
     enabled: bool,
+    /// An ephemeral instance that a connection kept, not beats.
+    #[prost(bool, tag = "12")]
+    by_connection: bool,
 }
 
 fn pairs(metadata: &Metadata) -> Vec<Pair> {
@@ -252,19 +310,72 @@ impl From<&naming::Service> for Service {
             revision: service.revision.0,
             created_secs: service.created_secs,
             modified_secs: service.modified_secs,
+            clusters: service.spec.clusters.iter().map(|(name, spec)| Cluster::new(name, spec)).collect(),
         }
     }
 }
 
+impl Cluster {
+    fn new(name: &ClusterName, spec: &ClusterSpec) -> Cluster {
+        let checker = match &spec.checker {
+            naming::Checker::Tcp => None,
+            naming::Checker::Http { path, headers, expected_code } => Some(Checker::Http(HttpChecker {
+                path: path.to_string(),
+                headers: headers.to_string(),
+                expected_code: u32::from(*expected_code),
+            })),
+            naming::Checker::Mysql { user, password, command } => Some(Checker::Mysql(MysqlChecker {
+                user: user.to_string(),
+                password: password.reveal().to_owned(),
+                command: command.to_string(),
+            })),
+            naming::Checker::None => Some(Checker::None(true)),
+        };
+        Cluster {
+            name: name.as_str().to_owned(),
+            check_port: u32::from(spec.check_port),
+            use_instance_port: spec.use_instance_port,
+            metadata: pairs(&spec.metadata),
+            checker,
+        }
+    }
+
+    fn into_domain(self) -> Result<(ClusterName, ClusterSpec), DecodeError> {
+        let small = |number: u32, what| u16::try_from(number).map_err(|_| DecodeError::Damaged(what));
+        let checker = match self.checker {
+            None => naming::Checker::Tcp,
+            Some(Checker::Http(http)) => naming::Checker::Http {
+                path: http.path.into(),
+                headers: http.headers.into(),
+                expected_code: small(http.expected_code, "the code of its check is none")?,
+            },
+            Some(Checker::Mysql(mysql)) => naming::Checker::Mysql {
+                user: mysql.user.into(),
+                password: Secret::new(&mysql.password),
+                command: mysql.command.into(),
+            },
+            Some(Checker::None(_)) => naming::Checker::None,
+        };
+        let spec = ClusterSpec {
+            checker,
+            check_port: small(self.check_port, "the port of its check is none")?,
+            use_instance_port: self.use_instance_port,
+            metadata: metadata(&self.metadata),
+        };
+        Ok((ClusterName::new(&self.name), spec))
+    }
+}
+
 impl Service {
-    pub(super) fn into_domain(self) -> naming::Service {
-        naming::Service {
+    pub(super) fn into_domain(self) -> Result<naming::Service, DecodeError> {
+        Ok(naming::Service {
             spec: ServiceSpec {
                 protect_threshold: self.protect_threshold,
                 metadata: metadata(&self.metadata),
                 selector: self
                     .label_selector
                     .map_or(Selector::None, |expression| Selector::Label(expression.into())),
+                clusters: self.clusters.into_iter().map(Cluster::into_domain).collect::<Result<_, _>>()?,
             },
             configured: self.configured,
             durable: true,
@@ -272,7 +383,7 @@ impl Service {
             revision: Revision(self.revision),
             created_secs: self.created_secs,
             modified_secs: self.modified_secs,
-        }
+        })
     }
 }
 
@@ -344,7 +455,7 @@ impl From<&naming::Instance> for Instance {
         let kind = match instance.kind {
             naming::Kind::Persistent => Kind::Persistent,
             naming::Kind::Polaris => Kind::Polaris,
-            naming::Kind::Ephemeral => Kind::Unknown,
+            naming::Kind::Ephemeral => Kind::Ephemeral,
         };
         Instance {
             address: given_address(&instance.key),
@@ -358,6 +469,7 @@ impl From<&naming::Instance> for Instance {
             kind: kind.into(),
             healthy: instance.healthy,
             enabled: instance.enabled,
+            by_connection: instance.keeper != Keeper::BEATS,
         }
     }
 }
@@ -367,6 +479,7 @@ impl Instance {
         let kind = match self.kind() {
             Kind::Persistent => naming::Kind::Persistent,
             Kind::Polaris => naming::Kind::Polaris,
+            Kind::Ephemeral => naming::Kind::Ephemeral,
             Kind::Unknown => return Err(DecodeError::Damaged("its kind is unknown")),
         };
         Ok(naming::Instance {
@@ -378,6 +491,7 @@ impl Instance {
             revision: Revision(self.revision),
             created_secs: self.created_secs,
             modified_secs: self.modified_secs,
+            keeper: if self.by_connection { Keeper::REMEMBERED } else { Keeper::BEATS },
             kind,
             healthy: self.healthy,
             enabled: self.enabled,

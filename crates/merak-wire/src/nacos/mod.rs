@@ -4,9 +4,13 @@
 //! Start at [`beat`] and [`json`].
 
 pub mod beat;
+pub mod checker;
 pub mod json;
 pub mod metadata;
+pub mod payload;
+pub mod request;
 pub mod scalar;
 
 pub use beat::Beat;
+pub use checker::Checker;
 pub use scalar::Scalar;

@@ -12,8 +12,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use merak_apiserver::nacos::Trust;
 use merak_app::access::Mode;
-use merak_app::{commit, naming};
+use merak_app::health::probe::Policy;
+use merak_app::{commit, health, naming, watch};
 use tracing_subscriber::filter::Targets;
 
 use super::raw::{Problem, RawConfig};
@@ -27,7 +29,15 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) client_api: Mode,
     pub(crate) naming: naming::Settings,
+    pub(crate) health: health::Settings,
+    /// Which addresses health checks may dial.
+    pub(crate) health_policy: Policy,
     pub(crate) commit: commit::Settings,
+    /// Whether ephemeral instances are remembered over a restart.
+    pub(crate) recall: bool,
+    pub(crate) push: watch::Settings,
+    /// `None`: nothing is pushed over UDP.
+    pub(crate) udp: Option<Udp>,
     pub(crate) log: Log,
     /// Bytes of encoded answers held, all together.
     pub(crate) memo: usize,
@@ -40,10 +50,18 @@ pub(crate) struct Config {
 pub(crate) struct Listen {
     pub(crate) bind: IpAddr,
     pub(crate) nacos_http: u16,
+    pub(crate) nacos_grpc: u16,
     pub(crate) polaris_grpc: u16,
     pub(crate) ops: u16,
     /// Ports kept for servers of later versions, with the names of their settings; nothing listens there.
     pub(crate) reserved: Vec<(&'static str, u16)>,
+}
+
+/// How Nacos 1.x clients are pushed to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Udp {
+    pub(crate) delay: Duration,
+    pub(crate) trust: Trust,
 }
 
 /// Bounds of each listener.
@@ -71,6 +89,8 @@ pub(crate) enum LogFormat {
 }
 
 const KIB: u64 = 1 << 10;
+/// Sockets that health checks may take at most: half of what a process usually may open stays for clients.
+const PROBES_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
 const SECOND: u64 = 1_000;
 const HOUR: u64 = 3_600_000;
 
@@ -96,7 +116,15 @@ impl RawConfig {
                 auto_create_service: reader.read("naming.auto_create_service", truth),
                 auto_create_namespace: reader.read("naming.auto_create_namespace", truth),
             },
+            health: health::Settings {
+                enabled: reader.read("health.enabled", truth),
+                in_flight_max: reader.read("health.in_flight_max", number(NonZeroUsize::MIN..=PROBES_MAX)),
+            },
+            health_policy: reader.read("health.refused", refused),
             commit: reader.commit(),
+            recall: reader.read("recall.enabled", truth),
+            push: watch::Settings { window: reader.read("push.window", span(0..=10 * SECOND)) },
+            udp: reader.udp(),
             log: Log {
                 level: reader.read("log.level", log_level),
                 format: reader
@@ -138,11 +166,10 @@ impl Reader<'_> {
         let polaris_config = port("listen.polaris_config");
         let ops = port("listen.ops");
         let reserved = vec![
-            ("nacos_grpc", nacos_grpc),
             ("polaris_http", polaris_http),
             ("polaris_config", polaris_config),
         ];
-        Listen { bind, nacos_http, polaris_grpc, ops, reserved }
+        Listen { bind, nacos_http, nacos_grpc, polaris_grpc, ops, reserved }
     }
 
     /// A port with the offset in it, and not one of those `taken`.
@@ -185,10 +212,27 @@ impl Reader<'_> {
         }
     }
 
+    fn udp(&mut self) -> Option<Udp> {
+        let words = [("private", Trust::Private), ("never", Trust::Never), ("always", Trust::Always)];
+        let is_on = self.read("push.udp", truth);
+        let udp = Udp {
+            delay: self.read("push.udp_delay", span(0..=10 * SECOND)),
+            trust: self.read("push.udp_trust_declared", one_of(&words)),
+        };
+        is_on.then_some(udp)
+    }
+
     fn problem(&mut self, path: &str, remedy: String) {
         let origin = self.raw.get(path).origin.clone();
         self.problems.push(Problem { path: path.to_owned(), origin, remedy });
     }
+}
+
+/// What health checks may dial: all but the ranges between the commas.
+fn refused(text: &str) -> Result<Policy, String> {
+    let pieces = text.split(',').map(str::trim).filter(|piece| !piece.is_empty());
+    let ranges = pieces.map(|piece| piece.parse().map_err(|error| format!("{error}: `{piece}`")));
+    ranges.collect::<Result<_, _>>().map(Policy::refusing)
 }
 
 fn parsed<T: FromStr>(remedy: &str) -> impl Fn(&str) -> Result<T, String> {
@@ -268,12 +312,17 @@ mod tests {
     fn defaults_are_good() {
         let config = RawConfig::defaults().check().expect("the defaults are good");
         assert_eq!(
-            (config.listen.nacos_http, config.listen.polaris_grpc, config.listen.ops),
-            (8848, 8091, 8900)
+            (
+                config.listen.nacos_http,
+                config.listen.nacos_grpc,
+                config.listen.polaris_grpc,
+                config.listen.ops
+            ),
+            (8848, 9848, 8091, 8900)
         );
         assert_eq!(
             config.listen.reserved,
-            [("nacos_grpc", 9848), ("polaris_http", 8090), ("polaris_config", 8093)],
+            [("polaris_http", 8090), ("polaris_config", 8093)],
             "reserved"
         );
         assert_eq!(config.client_api, Mode::Open, "client API");
@@ -337,8 +386,8 @@ mod tests {
             ),
             (
                 "a reserved port",
-                "listen: {ops: 9848}",
-                "listen.ops (m.yaml): 9848 is also the port of listen.nacos_grpc",
+                "listen: {ops: 8090}",
+                "listen.ops (m.yaml): 8090 is also the port of listen.polaris_http",
             ),
             ("size", "limits: {body: 2MB}", "limits.body (m.yaml): `2MB` is not a size"),
             (
@@ -371,6 +420,18 @@ mod tests {
                 "commit: {queue_max: 10}",
                 "commit.queue_max (m.yaml): 10 is below commit.batch_max, 1024",
             ),
+            ("no probes", "health: {in_flight_max: 0}", "health.in_flight_max (m.yaml): `0` is not a whole number"),
+            (
+                "ranges",
+                "health: {refused: '10.0.0.0/8, 10.0.0.0/33'}",
+                "health.refused (m.yaml): `10.0.0.0/8, 10.0.0.0/33` is not a range of addresses such as 10.0.0.0/8: \
+                 `10.0.0.0/33`",
+            ),
+            (
+                "trust",
+                "push: {udp_trust_declared: yes}",
+                "push.udp_trust_declared (m.yaml): `yes` is not known: write private or never or always",
+            ),
             ("level", "log: {level: loud}", "log.level (m.yaml): `loud` is not a level"),
             (
                 "part of a level",
@@ -398,6 +459,8 @@ mod tests {
             ),
             ("parts of the log", "log: {level: 'warn,merak_app=debug', format: json}"),
             ("IPv6", "bind: '::1'"),
+            ("nothing is refused to health checks", "health: {refused: ''}"),
+            ("ranges", "health: {refused: '10.0.0.0/8,127.0.0.1, ::1'}"),
             ("threads", "runtime: {worker_threads: 2}"),
             ("truth", "naming: {auto_create_service: false}"),
         ] {

@@ -5,6 +5,8 @@
 //! Not here: which values are good (`super::check`).
 //! Adding a setting: a row here, a field and a line in `super::check`, then `UPDATE_GOLDEN=1 cargo test -p merak`.
 
+use merak_app::health::probe::policy::REFUSED;
+
 /// One setting.
 pub(crate) struct Key {
     /// Where it stands in the file: at the top, or in a section after a dot.
@@ -28,7 +30,10 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("limits", "Bounds of each listener. What exceeds them is refused; other clients do not notice."),
     ("access", "Who may call."),
     ("naming", "Services and namespaces."),
+    ("health", "How persistent instances of Nacos are asked whether they live."),
     ("commit", "How durable writes are gathered before they are put on disk."),
+    ("recall", "What is remembered of ephemeral instances, which are in memory only."),
+    ("push", "Telling subscribers what changed."),
     ("log", "What is logged, to standard error."),
     ("runtime", "The use of the machine."),
 ];
@@ -48,7 +53,7 @@ pub(crate) const KEYS: &[Key] = &[
         "Added to every port except 0, so that several servers stand side by side."),
 
     key("listen.nacos_http", "8848", "port", "Nacos HTTP, under /nacos."),
-    key("listen.nacos_grpc", "9848", "port", "Nacos gRPC. Reserved for a later version; not opened now."),
+    key("listen.nacos_grpc", "9848", "port", "Nacos gRPC. Clients compute it: the port of Nacos HTTP and 1000."),
     key("listen.polaris_http", "8090", "port", "Polaris HTTP. Reserved for a later version; not opened now."),
     key("listen.polaris_grpc", "8091", "port", "Polaris gRPC: registration, heartbeats and discovery."),
     key("listen.polaris_config", "8093", "port",
@@ -57,7 +62,7 @@ pub(crate) const KEYS: &[Key] = &[
 
     key("limits.body", "2MiB", "size, 1KiB to 1GiB", "The largest body of an HTTP request. A gRPC message is 4MiB at most."),
     key("limits.header", "32KiB", "size, 8KiB to 1MiB", "All header lines of a request together."),
-    key("limits.connections", "20000", "1 to 10000000",
+    key("limits.connections", "100000", "1 to 10000000",
         "Connections a listener holds open. When all are taken, further ones are closed at once."),
     key("limits.header_timeout", "10s", "duration, 1s to 1h",
         "How long the head of a request may take from its first byte; then its connection is closed."),
@@ -74,6 +79,14 @@ pub(crate) const KEYS: &[Key] = &[
     key("naming.auto_create_namespace", "true", "true or false",
         "Whether registering an instance makes its namespace when that is not there."),
 
+    key("health.enabled", "true", "true or false",
+        "Whether this server asks them at all. If not, they are as they were registered."),
+    key("health.in_flight_max", "256", "1 to 10000",
+        "Probes under way at a time, all instances together. Each takes one socket; further ones wait."),
+    key("health.refused", REFUSED, "ranges of addresses, with commas",
+        "Addresses that are never dialled, whoever registers an instance there; it keeps the health it was registered \
+         with. As given: link-local and metadata addresses of clouds, multicast and reserved ones."),
+
     key("commit.mode", "batch", "batch or serial",
         "Put writes on disk many at a time (batch) or each by itself (serial)."),
     key("commit.batch_max", "1024", "1 to 65536", "Writes put on disk together, at most."),
@@ -83,6 +96,21 @@ pub(crate) const KEYS: &[Key] = &[
         "How long to wait for more writes before a batch that is not full is put on disk."),
     key("commit.task_life", "30s", "duration, 1ms to 1h",
         "A write whose caller does not wait for it (`async-regis`) is dropped when it has waited for this long."),
+
+    key("recall.enabled", "true", "true or false",
+        "Whether ephemeral instances are written to `recall.log` in the data directory, without waiting for the disk, and \
+         are there again after a restart until their clients are heard or their time is over."),
+
+    key("push.window", "20ms", "duration, up to 10s",
+        "The first change of a service is pushed at once; changes that follow within this time are pushed together. Services \
+         with thousands of subscribers gather for longer."),
+    key("push.udp", "true", "true or false",
+        "Whether clients of Nacos 1.x, which list with a port, are pushed changes over UDP. If not, they poll."),
+    key("push.udp_delay", "0ms", "duration, up to 10s",
+        "How long a change waits for further ones before it is pushed over UDP. Nacos 1.x waits for 1s."),
+    key("push.udp_trust_declared", "private", "private, never or always",
+        "Whether packets go to the address a client declares rather than the one its request comes from: where both are \
+         of loopback or private networks, never, or always, by which whoever may list can have packets sent to anybody."),
 
     key("log.level", "info", "off, error, warn, info, debug or trace",
         "What is logged, at least. Parts may differ: `info,merak_app=debug`."),

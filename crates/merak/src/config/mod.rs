@@ -12,7 +12,7 @@ mod units;
 
 use std::path::PathBuf;
 
-pub(crate) use check::{Config, Limits, Listen, Log, LogFormat};
+pub(crate) use check::{Config, Limits, Listen, Log, LogFormat, Udp};
 pub(crate) use pages::effective;
 pub(crate) use raw::{Problem, RawConfig};
 

@@ -65,7 +65,19 @@ struct Step {
 struct ExceptionFile {
     #[serde(rename = "about")]
     _about: String,
+    /// Keys that we write in another way wherever they are.
+    #[serde(default)]
+    keys: Vec<KeyException>,
     exceptions: Vec<Exception>,
+}
+
+/// A key of JSON that we spell otherwise, or leave out, in every answer.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyException {
+    recorded: String,
+    ours: Option<String>,
+    reason: String,
 }
 
 /// Where we do not do as recorded, on purpose.
@@ -94,6 +106,7 @@ impl Golden {
     /// Reads `dir`: `exceptions.json`, and a recording in every other `.json` file.
     pub fn load(dir: &Path) -> Result<Self> {
         let mut golden = Self { recordings: BTreeMap::new(), exceptions: BTreeMap::new() };
+        let mut keys = Vec::new();
         for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
             let path = entry?.path();
             let name = path.file_stem().and_then(|stem| stem.to_str()).context("not a file name")?.to_owned();
@@ -103,9 +116,13 @@ impl Golden {
                 for exception in file.exceptions {
                     golden.add_exception(&exception)?;
                 }
+                keys = file.keys;
             } else {
                 golden.recordings.insert(name, parse(&text, &path)?);
             }
+        }
+        for key in &keys {
+            golden.respell(key)?;
         }
         golden.check()?;
         Ok(golden)
@@ -134,6 +151,15 @@ impl Golden {
             }
         }
         Ok(failures)
+    }
+
+    /// Writes a key of the recorded answers as we do.
+    fn respell(&mut self, key: &KeyException) -> Result<()> {
+        let steps = self.recordings.values_mut().flat_map(|recording| &mut recording.steps);
+        let found: usize = steps.map(|step| respell(&mut step.expect, key)).sum();
+        ensure!(key.reason.trim().contains(' '), "the key {:?} has no reason", key.recorded);
+        ensure!(found > 0, "the key {:?} is in no recorded answer", key.recorded);
+        Ok(())
     }
 
     fn add_exception(&mut self, exception: &Exception) -> Result<()> {
@@ -170,6 +196,26 @@ impl Golden {
         }
         Ok(())
     }
+}
+
+/// How often the key was found.
+fn respell(value: &mut Value, key: &KeyException) -> usize {
+    let found = match value {
+        Value::Object(fields) => match fields.remove(&key.recorded) {
+            Some(field) => {
+                fields.extend(key.ours.iter().map(|ours| (ours.clone(), field.clone())));
+                1
+            }
+            None => 0,
+        },
+        _ => 0,
+    };
+    let inside: usize = match value {
+        Value::Object(fields) => fields.values_mut().map(|field| respell(field, key)).sum(),
+        Value::Array(items) => items.iter_mut().map(|item| respell(item, key)).sum(),
+        _ => 0,
+    };
+    found + inside
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(text: &[u8], path: &Path) -> Result<T> {

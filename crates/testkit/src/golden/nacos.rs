@@ -15,6 +15,8 @@ use crate::{HttpClient, HttpResponse};
 #[derive(Debug)]
 pub struct HttpPlayer {
     client: HttpClient,
+    /// Sent with every request.
+    token: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -33,7 +35,12 @@ struct Request {
 impl HttpPlayer {
     /// Plays against the listener at `address`.
     pub fn new(address: &SocketAddr) -> Self {
-        Self { client: HttpClient::new(address) }
+        Self { client: HttpClient::new(address), token: None }
+    }
+
+    /// Plays as the user of this token.
+    pub fn with_token(address: &SocketAddr, token: String) -> Self {
+        Self { client: HttpClient::new(address), token: Some(token) }
     }
 }
 
@@ -43,6 +50,7 @@ impl Player for HttpPlayer {
         let request = Request::deserialize(request).context("not an HTTP request")?;
         let query = pairs(&request.params)?;
         let mut headers = pairs(&request.headers)?;
+        headers.extend(self.token.as_deref().map(|token| ("accessToken", token)));
         let form = request.form.as_ref().map(pairs).transpose()?.map(|form| HttpClient::encode_form(&form));
         if form.is_some() {
             headers.push(("Content-Type", "application/x-www-form-urlencoded"));

@@ -1,22 +1,37 @@
 //! What is asked of the clients: each alone, each of all the others, through a crash.
-//! Invariant: conditions are waited for, within the clients' own patience; nothing asserts speed.
-//! Not here: a client's own scenario (`compat/*/`, command `own`).
+//! Invariant: conditions are waited for, within the clients' own patience; each outcome is one client's.
+//! Not here: a client's own scenario (`compat/*/`, command `own`), what becomes of an outcome (`super::report`).
 //! Start at `all`.
 
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
+use super::Client;
 use super::kinds::Protocol;
 use super::program::Program;
+use super::report::{Feature, Report};
 use super::server::Server;
-use super::{Client, Tally};
+use super::watcher::Watcher;
+
+/// Half of the time after which clients look by themselves: of several changes in a row, hardly any client that is
+/// not pushed to sees each this soon, and one that is pushed to is told in milliseconds.
+const PUSHED_WITHIN: Duration = Duration::from_secs(5);
+/// Clients that come and go, one after the other, while it is seen who is pushed to.
+const PUSHING: usize = 2;
+
+/// What the own scenario of a client shows, by a line `can: …`.
+const SHOWN_BY_OWN: &[Feature] =
+    &[Feature::Services, Feature::Batch, Feature::Persistent, Feature::FuzzyWatch];
 
 /// What every check needs.
 struct Stage<'a> {
     clients: &'a [Client],
+    server: &'a mut Server,
     work: &'a Path,
+    report: &'a mut Report,
 }
 
 /// An instance that a client keeps alive.
@@ -26,167 +41,327 @@ struct Held<'a> {
     program: Program,
 }
 
-pub(super) fn all(clients: &[Client], server: &mut Server, work: &Path, tally: &mut Tally) -> Result<()> {
-    let stage = Stage { clients, work };
-    stage.alone(server, tally);
-    if clients.len() < 2 {
-        tally.skip("clients discover each other", "that takes two of them");
+pub(super) fn all(
+    clients: &[Client],
+    samples: &[Client],
+    server: &mut Server,
+    work: &Path,
+    report: &mut Report,
+) -> Result<()> {
+    let mut stage = Stage { clients, server, work, report };
+    stage.alone(clients);
+    stage.alone(samples);
+    if clients.is_empty() {
         return Ok(());
     }
-    tally.record("clients discover each other, and notice who leaves", stage.discovery(server));
-    tally.record("weight, metadata and cluster are the same to all", stage.translation(server));
-    tally.record("a disabled instance is an isolated one, and the reverse", stage.isolation(server));
-    if server.is_own() {
-        tally.record("after kill -9 everybody is there again", stage.crash(server));
+    stage.discovery()?;
+    stage.push()?;
+    stage.translation()?;
+    stage.isolation()?;
+    if stage.server.is_own() {
+        stage.crash()
     } else {
-        tally.skip("after kill -9 everybody is there again", "the server is not ours to kill");
+        stage.report.skip("after kill -9 everybody is there again", "the server is not ours to kill");
+        Ok(())
     }
-    Ok(())
 }
 
 impl<'a> Stage<'a> {
     /// Each client's own scenario, all at the same time: they use services of their own.
-    fn alone(&self, server: &Server, tally: &mut Tally) {
+    fn alone(&mut self, clients: &[Client]) {
         let own = ["own".to_owned()];
         let running: Vec<_> =
-            self.clients.iter().map(|client| Program::start(client, server, self.work, &own)).collect();
-        for (client, program) in self.clients.iter().zip(running) {
-            tally.record(&format!("{} alone", client.kind.name), program.and_then(Program::finish).map(drop));
+            clients.iter().map(|client| Program::start(client, self.server, self.work, &own)).collect();
+        for (client, program) in clients.iter().zip(running) {
+            let (ended, shown) = match program {
+                Ok(mut program) => (program.end().map(drop), program.complained()),
+                Err(error) => (Err(error), String::new()),
+            };
+            self.report.cell(client.kind, Feature::Own, ended);
+            for feature in SHOWN_BY_OWN.iter().copied().filter(|feature| client.kind.has(*feature)) {
+                let line = format!("can: {}", feature.title());
+                let is_shown = shown.lines().any(|said| said == line);
+                let outcome =
+                    if is_shown { Ok(()) } else { Err(anyhow!("its scenario did not say `{line}`")) };
+                self.report.cell(client.kind, feature, outcome);
+            }
         }
     }
 
     /// Everybody registers in one service; everybody sees everybody, and each leaving.
-    fn discovery(&self, server: &Server) -> Result<()> {
+    fn discovery(&mut self) -> Result<()> {
         let service = "clients-discovery";
-        let mut held = self.hold(server, service, 1, |_| Vec::new())?;
-        loop {
-            let addresses: Vec<String> = held.iter().map(|one| one.address.clone()).collect();
-            self.look(server, "see", service, self.clients, &addresses)
-                .with_context(|| format!("with {} instances", addresses.len()))?;
-            let Some(leaving) = held.pop() else { return Ok(()) };
-            release(leaving)?;
+        let mut watchers = self.watch(service, Feature::Subscribe)?;
+        let mut held = self.hold(service, 1, Feature::Register, |_| Vec::new())?;
+        self.everybody_sees(service, &held, &mut watchers, Feature::Subscribe)?;
+        // Every second leaves, so that clients are left that do not believe in an empty list.
+        let mut leaving = Vec::new();
+        for number in (0..held.len()).rev().filter(|number| number % 2 == 1) {
+            leaving.push(held.remove(number));
         }
+        self.release(leaving, Feature::Register);
+        self.everybody_sees(service, &held, &mut watchers, Feature::Removal)?;
+        self.release(held, Feature::Register);
+        for (client, seen) in self.look("see", service, self.clients, &[])? {
+            self.report.cell(client.kind, Feature::Discover, seen.map(drop));
+        }
+        Ok(())
+    }
+
+    /// One instance stays; others come and go, and each time it is seen who is told soon.
+    fn push(&mut self) -> Result<()> {
+        let service = "clients-push";
+        let mut watchers = self.watch(service, Feature::Push)?;
+        let staying = self.hold_one(service, 6, 0, Vec::new())?;
+        let mut slow = vec![None; watchers.len()];
+        for number in 1..=PUSHING {
+            let coming = self.hold_one(service, 6, number, Vec::new())?;
+            note_slow(&mut watchers, &sorted([&staying, &coming]), &mut slow)?;
+            self.release(vec![coming], Feature::Register);
+            note_slow(&mut watchers, &sorted([&staying]), &mut slow)?;
+        }
+        for (watcher, slow) in watchers.iter().zip(slow) {
+            let outcome = slow.map_or(Ok(()), |change| Err(anyhow!("{change}")));
+            self.report.cell(watcher.client.kind, Feature::Push, outcome);
+        }
+        self.release(vec![staying], Feature::Register);
+        Ok(())
     }
 
     /// The same instance in the words of each protocol, whoever registered it.
-    fn translation(&self, server: &Server) -> Result<()> {
+    fn translation(&mut self) -> Result<()> {
         let service = "clients-translation";
-        let held = self.hold(server, service, 2, |client| {
+        let held = self.hold(service, 2, Feature::Fields, |client| {
             let weight = format!("weight={}", client.kind.speaks.heavy());
             vec![weight, "cluster=blue".into(), "team=a b".into(), "note=ü & =".into()]
         })?;
-        let addresses: Vec<String> = held.iter().map(|one| one.address.clone()).collect();
-        for (client, seen) in self.look(server, "see", service, self.clients, &addresses)? {
-            for instance in seen {
-                let is_so = instance["weight"].as_f64() == Some(client.kind.speaks.heavy())
-                    && instance["cluster"] == "blue"
-                    && instance["healthy"] == true
-                    && instance["metadata"]["team"] == "a b"
-                    && instance["metadata"]["note"] == "ü & =";
-                if !is_so {
-                    bail!("{} sees {instance}, not the weight, cluster or metadata given", client.kind.name);
-                }
-            }
+        for (client, seen) in self.look("see", service, self.clients, &sorted(&held))? {
+            let outcome = seen.and_then(|seen| seen.iter().try_for_each(|one| is_translated(client, one)));
+            self.report.cell(client.kind, Feature::Fields, outcome);
         }
-        held.into_iter().try_for_each(release)
+        self.release(held, Feature::Fields);
+        Ok(())
     }
 
     /// Out of service is one thing under two names: Polaris lists it as isolated, Nacos does not list it.
-    fn isolation(&self, server: &Server) -> Result<()> {
+    fn isolation(&mut self) -> Result<()> {
         let service = "clients-isolation";
-        let out = self.hold(server, service, 3, |_| vec!["disabled=true".into()])?;
-        let mut serving = self.hold(server, service, 4, |_| Vec::new())?;
-        for extra in serving.split_off(1) {
-            release(extra)?;
-        }
-        let one: Vec<String> = serving.iter().map(|held| held.address.clone()).collect();
-        let every: Vec<String> = out.iter().chain(&serving).map(|held| held.address.clone()).collect();
+        let out = self.hold(service, 3, Feature::Disabled, |_| vec!["disabled=true".into()])?;
+        let serving = self.hold_one(service, 4, 0, Vec::new())?;
+        let one = sorted([&serving]);
+        let every = sorted(out.iter().chain([&serving]));
         let (nacos, polaris): (Vec<_>, Vec<_>) =
             self.clients.iter().partition(|client| client.kind.speaks == Protocol::Nacos);
-        for (client, seen) in self.look(server, "all", service, polaris.iter().copied(), &every)? {
-            for instance in seen {
-                let is_out = !one.contains(&address_of(&instance)?);
-                if instance["isolated"] != is_out {
-                    bail!("{} sees {instance}, which is isolated: {is_out}", client.kind.name);
-                }
+        for (client, seen) in self.look("all", service, polaris.iter().copied(), &every)? {
+            let outcome =
+                seen.and_then(|seen| seen.iter().try_for_each(|one| is_isolated(client, one, &serving)));
+            self.report.cell(client.kind, Feature::Disabled, outcome);
+        }
+        for (how, clients) in [("see", polaris), ("all", nacos)] {
+            for (client, seen) in self.look(how, service, clients, &one)? {
+                self.report.cell(client.kind, Feature::Disabled, seen.map(drop));
             }
         }
-        self.look(server, "see", service, polaris, &one).context("what is called over Polaris")?;
-        self.look(server, "all", service, nacos, &one).context("what is listed over Nacos")?;
-        out.into_iter().chain(serving).try_for_each(release)
+        self.release(out, Feature::Disabled);
+        self.release(vec![serving], Feature::Disabled);
+        Ok(())
     }
 
-    /// What was durable is there at once; what lives by beats comes back with them.
-    fn crash(&self, server: &mut Server) -> Result<()> {
+    /// What was there is there at once, whether durable or alive only by beats or a connection, and stays.
+    fn crash(&mut self) -> Result<()> {
         let service = "clients-crash";
-        let held = self.hold(server, service, 5, |_| Vec::new())?;
-        let addresses: Vec<String> = held.iter().map(|one| one.address.clone()).collect();
-        self.look(server, "see", service, self.clients, &addresses).context("before the crash")?;
-        server.kill_and_restart()?;
-        let listed = server.listed(service)?;
-        for durable in held.iter().filter(|one| one.by.kind.speaks == Protocol::Polaris) {
-            if !listed.contains(&durable.address) {
-                bail!("{} was durable and is gone; {listed:?} are there", durable.address);
+        let mut watchers = self.watch(service, Feature::Restart)?;
+        let held = self.hold(service, 5, Feature::Restart, |_| Vec::new())?;
+        self.everybody_sees(service, &held, &mut watchers, Feature::Restart)?;
+        let known: Vec<usize> =
+            watchers.iter().map(|watcher| watcher.told().map(|told| told.len())).collect::<Result<_>>()?;
+        self.server.kill_and_restart()?;
+        let listed = self.server.listed(service)?;
+        let lost: Vec<_> = held.iter().filter(|one| !listed.contains(&one.address)).collect();
+        let names: Vec<_> = lost.iter().map(|one| one.by.kind.name).collect();
+        let remembered = if lost.is_empty() { Ok(()) } else { Err(anyhow!("without those of {names:?}")) };
+        self.report.check("after kill -9 everything is listed at once", remembered);
+
+        for one in &held {
+            let back = self.server.wait_for_listed(service, &one.address);
+            self.report.cell(one.by.kind, Feature::Restart, back);
+        }
+        let addresses = sorted(&held);
+        for (client, seen) in self.look("see", service, self.clients, &addresses)? {
+            self.report.cell(client.kind, Feature::Restart, seen.map(drop));
+        }
+        let late = self.hold_one(service, 7, 0, Vec::new())?;
+        let everybody = sorted(held.iter().chain([&late]));
+        for (watcher, known) in watchers.iter_mut().zip(known) {
+            if watcher.client.kind.has(Feature::Resubscribe) {
+                let told = watcher.wait_for(&everybody);
+                self.report.cell(watcher.client.kind, Feature::Resubscribe, told);
+                let steady = watcher.ensure_never_lacked(known, &addresses);
+                self.report.cell(watcher.client.kind, Feature::Steady, steady);
             }
         }
-        self.look(server, "see", service, self.clients, &addresses).context("after the crash")?;
-        held.into_iter().try_for_each(release)
+        self.release(held, Feature::Restart);
+        self.release(vec![late], Feature::Restart);
+        Ok(())
     }
 
-    /// Every client keeps an instance of its own in the service: 127.0.`net`.N:8000+N.
+    /// Starts a watcher of each client that can watch, and waits until all of them do.
+    fn watch(&mut self, service: &str, feature: Feature) -> Result<Vec<Watcher<'a>>> {
+        let mut starting = Vec::new();
+        let able = |client: &&Client| client.kind.speaks == Protocol::Nacos && client.kind.has(feature);
+        for client in self.clients.iter().filter(able) {
+            starting.push(Watcher::start(client, self.server, self.work, service)?);
+        }
+        let mut watchers = Vec::new();
+        for mut watcher in starting {
+            match watcher.wait_for(&[]) {
+                Ok(()) => watchers.push(watcher),
+                Err(error) => self.report.cell(watcher.client.kind, feature, Err(error)),
+            }
+        }
+        Ok(watchers)
+    }
+
+    /// Who looks sees exactly these, and who watches is told of exactly these.
+    fn everybody_sees(
+        &mut self,
+        service: &str,
+        held: &[Held<'_>],
+        watchers: &mut [Watcher<'_>],
+        told: Feature,
+    ) -> Result<()> {
+        let addresses = sorted(held);
+        for (client, seen) in self.look("see", service, self.clients, &addresses)? {
+            self.report.cell(client.kind, Feature::Discover, seen.map(drop));
+        }
+        for watcher in watchers {
+            let outcome = watcher.wait_for(&addresses);
+            self.report.cell(watcher.client.kind, told, outcome);
+        }
+        Ok(())
+    }
+
+    /// Every client keeps an instance of its own in the service: 127.0.`net`.N:8000+N. Those that fail are left out.
     fn hold(
-        &self,
-        server: &Server,
+        &mut self,
         service: &str,
         net: u8,
+        feature: Feature,
         pairs: impl Fn(&Client) -> Vec<String>,
     ) -> Result<Vec<Held<'a>>> {
-        let mut held = Vec::new();
+        let mut starting = Vec::new();
         for (number, by) in self.clients.iter().enumerate() {
-            let (ip, port) = (format!("127.0.{net}.{}", number + 1), 8001 + number);
-            let mut words: Vec<String> =
-                ["hold", by.kind.speaks.namespace(), service].map(str::to_owned).into();
-            words.extend([ip.clone(), port.to_string()]);
-            words.extend(pairs(by));
-            let program = Program::start(by, server, self.work, &words)?;
-            held.push(Held { by, address: format!("{ip}:{port}"), program });
+            starting.push(self.start_hold(by, service, net, number, pairs(by))?);
         }
-        held.iter_mut().try_for_each(|one| one.program.wait_for("held"))?;
+        let mut held = Vec::new();
+        for mut one in starting {
+            let outcome = one.program.wait_for("held");
+            let is_held = outcome.is_ok();
+            self.report.cell(one.by.kind, feature, outcome);
+            if is_held {
+                held.push(one);
+            }
+        }
         Ok(held)
+    }
+
+    /// The client of this number keeps an instance; the first one follows the last.
+    fn hold_one(&mut self, service: &str, net: u8, number: usize, pairs: Vec<String>) -> Result<Held<'a>> {
+        let by = self.clients.iter().cycle().nth(number).context("there is no client")?;
+        let mut one = self.start_hold(by, service, net, number, pairs)?;
+        one.program.wait_for("held")?;
+        Ok(one)
+    }
+
+    fn start_hold(
+        &self,
+        by: &'a Client,
+        service: &str,
+        net: u8,
+        number: usize,
+        pairs: Vec<String>,
+    ) -> Result<Held<'a>> {
+        let (ip, port) = (format!("127.0.{net}.{}", number + 1), 8001 + number);
+        let mut words: Vec<String> = ["hold", by.kind.speaks.namespace(), service].map(str::to_owned).into();
+        words.extend([ip.clone(), port.to_string()]);
+        words.extend(pairs);
+        let program = Program::start(by, self.server, self.work, &words)?;
+        Ok(Held { by, address: format!("{ip}:{port}"), program })
+    }
+
+    fn release(&mut self, held: Vec<Held<'_>>, feature: Feature) {
+        for one in held {
+            if let Err(error) = released(one.by.kind.name, one.program) {
+                self.report.cell(one.by.kind, feature, Err(error));
+            }
+        }
     }
 
     /// Has clients look, all at the same time, until each sees exactly these; returns what each saw.
     fn look<'c>(
         &self,
-        server: &Server,
         how: &str,
         service: &str,
         clients: impl IntoIterator<Item = &'c Client>,
         addresses: &[String],
-    ) -> Result<Vec<(&'c Client, Vec<Value>)>> {
+    ) -> Result<Vec<(&'c Client, Result<Vec<Value>>)>> {
         let words: Vec<String> =
             [how, service].iter().map(|word| (*word).to_owned()).chain(addresses.iter().cloned()).collect();
         let mut looking = Vec::new();
         for client in clients {
-            looking.push((client, Program::start(client, server, self.work, &words)?));
+            looking.push((client, Program::start(client, self.server, self.work, &words)?));
         }
-        let mut seen = Vec::new();
-        for (client, program) in looking {
+        let seen = |program: Program, name: &str| {
             let said = program.finish()?;
-            let list =
-                serde_json::from_str(&said).with_context(|| format!("{} said {said}", client.kind.name))?;
-            seen.push((client, list));
-        }
-        Ok(seen)
+            serde_json::from_str(&said).with_context(|| format!("{name} said {said}"))
+        };
+        Ok(looking.into_iter().map(|(client, program)| (client, seen(program, client.kind.name))).collect())
     }
 }
 
-fn release(held: Held<'_>) -> Result<()> {
-    let said = held.program.finish()?;
-    if !said.lines().any(|line| line == "released") {
-        bail!("{} ended without `released`: {said}", held.by.kind.name);
+/// Notes of each watcher the first change that it was told of late, and waits until it knows.
+fn note_slow(watchers: &mut [Watcher<'_>], addresses: &[String], slow: &mut [Option<String>]) -> Result<()> {
+    for (watcher, slow) in watchers.iter_mut().zip(slow) {
+        if let Err(error) = watcher.wait_at_most(PUSHED_WITHIN, addresses) {
+            slow.get_or_insert(format!("{error:#}"));
+            watcher.wait_for(addresses)?;
+        }
     }
     Ok(())
+}
+
+fn released(name: &str, program: Program) -> Result<()> {
+    let said = program.finish()?;
+    if !said.lines().any(|line| line == "released") {
+        bail!("{name} ended without `released`: {said}");
+    }
+    Ok(())
+}
+
+fn is_translated(client: &Client, instance: &Value) -> Result<()> {
+    let is_so = instance["weight"].as_f64() == Some(client.kind.speaks.heavy())
+        && instance["cluster"] == "blue"
+        && instance["healthy"] == true
+        && instance["metadata"]["team"] == "a b"
+        && instance["metadata"]["note"] == "ü & =";
+    if !is_so {
+        bail!("{} sees {instance}, not the weight, cluster or metadata given", client.kind.name);
+    }
+    Ok(())
+}
+
+fn is_isolated(client: &Client, instance: &Value, serving: &Held<'_>) -> Result<()> {
+    let is_out = address_of(instance)? != serving.address;
+    if instance["isolated"] != is_out {
+        bail!("{} sees {instance}, which is isolated: {is_out}", client.kind.name);
+    }
+    Ok(())
+}
+
+fn sorted<'h, 'a: 'h>(held: impl IntoIterator<Item = &'h Held<'a>>) -> Vec<String> {
+    let mut addresses: Vec<String> = held.into_iter().map(|one| one.address.clone()).collect();
+    addresses.sort();
+    addresses
 }
 
 fn address_of(instance: &Value) -> Result<String> {

@@ -1,4 +1,4 @@
-//! One client program that runs: `hold`, `see`, `all` or `own`.
+//! One client program that runs: `hold`, `see`, `all`, `watch` or `own`.
 //! Invariant: a program that is dropped is ended; what it printed is part of every error about it.
 //! Not here: how it is started (`super::kinds`), what it must print (`super::checks`).
 //! Start at `Program::start`.
@@ -63,6 +63,11 @@ impl Program {
 
     /// Closes its input, which ends a `hold`, and waits for its good end. Returns what it printed.
     pub(super) fn finish(mut self) -> Result<String> {
+        self.end()
+    }
+
+    /// Like `finish`, and leaves the rest of what it printed to be read.
+    pub(super) fn end(&mut self) -> Result<String> {
         drop(self.child.stdin.take());
         let ended = wait_until(DONE_WITHIN, "it ends", || Ok(self.child.try_wait()?));
         let status = ended.map_err(|error| self.telling(&error))?;
@@ -72,16 +77,29 @@ impl Program {
         self.said()
     }
 
-    fn said(&self) -> Result<String> {
+    /// An error when it ended by itself.
+    pub(super) fn ensure_runs(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            Some(status) => bail!("it ended with {status}"),
+            None => Ok(()),
+        }
+    }
+
+    /// What it printed to standard output so far.
+    pub(super) fn said(&self) -> Result<String> {
         fs::read_to_string(self.home.join("said"))
             .with_context(|| format!("failed to read what {} said", self.line))
     }
 
+    /// What it printed to standard error so far, or why that cannot be read.
+    pub(super) fn complained(&self) -> String {
+        fs::read_to_string(self.home.join("complained")).unwrap_or_else(|error| error.to_string())
+    }
+
     /// What went wrong, with all that the program printed.
-    fn telling(&self, error: &Error) -> Error {
-        let read =
-            |name: &str| fs::read_to_string(self.home.join(name)).unwrap_or_else(|error| error.to_string());
-        anyhow!("{}: {error:#}\n{}{}", self.line, read("complained"), read("said"))
+    pub(super) fn telling(&self, error: &Error) -> Error {
+        let said = self.said().unwrap_or_else(|error| error.to_string());
+        anyhow!("{}: {error:#}\n{}{said}", self.line, self.complained())
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -18,9 +18,15 @@ use super::wait_until;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// The listeners that could be started; each gets a port of the machine's choice.
-const LISTENERS: [&str; 6] =
-    ["nacos_http", "nacos_grpc", "polaris_http", "polaris_grpc", "polaris_config", "ops"];
+/// How long it may take until an instance is listed again: its client may have to see that the server is gone, wait
+/// before it comes back, and beat.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
+/// The listeners whose ports nobody computes; each gets one of the machine's choice.
+const LISTENERS: [&str; 4] = ["polaris_http", "polaris_grpc", "polaris_config", "ops"];
+/// Clients find Nacos gRPC this far above Nacos HTTP.
+const GRPC_ABOVE_HTTP: u16 = 1000;
+/// Ports to try until there is a pair.
+const PORT_TRIES: usize = 100;
 
 pub(super) struct Server {
     pub(super) nacos: String,
@@ -44,7 +50,9 @@ impl Server {
 
     pub(super) fn start(binary: &Path, folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
-        let ports = LISTENERS.iter().map(|name| ((*name).to_owned(), 0)).collect();
+        let mut ports: BTreeMap<_, _> = LISTENERS.iter().map(|name| ((*name).to_owned(), 0)).collect();
+        let http = free_pair()?;
+        ports.extend([("nacos_http".to_owned(), http), ("nacos_grpc".to_owned(), http + GRPC_ABOVE_HTTP)]);
         let child = spawn(binary, folder, &ports)?;
         let mut own = Own { binary: binary.to_owned(), folder: folder.to_owned(), ports, child };
         let addresses = own.ready()?;
@@ -74,6 +82,12 @@ impl Server {
         let hosts = answer["hosts"].as_array().with_context(|| format!("no list of hosts in {answer}"))?;
         let address = |host: &Value| Some(format!("{}:{}", host["ip"].as_str()?, host["port"].as_u64()?));
         hosts.iter().map(|host| address(host).with_context(|| format!("no address in {host}"))).collect()
+    }
+
+    pub(super) fn wait_for_listed(&self, service: &str, address: &str) -> Result<()> {
+        wait_until(BACK_WITHIN, &format!("{address} is listed"), || {
+            Ok(self.listed(service)?.iter().any(|one| one == address).then_some(()))
+        })
     }
 }
 
@@ -105,6 +119,19 @@ impl Drop for Own {
             eprintln!("the server was not ended: {error}");
         }
     }
+}
+
+/// A port that is free together with the one for gRPC. Both are let go again, so another program could take them.
+fn free_pair() -> Result<u16> {
+    for _ in 0..PORT_TRIES {
+        let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
+        let port = http.local_addr()?.port();
+        let Some(above) = port.checked_add(GRPC_ABOVE_HTTP) else { continue };
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, above)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no two free ports are {GRPC_ABOVE_HTTP} apart")
 }
 
 fn spawn(binary: &Path, folder: &Path, ports: &BTreeMap<String, u16>) -> Result<Child> {

@@ -29,7 +29,7 @@ pub(super) async fn beat(nacos: &NacosHttp, params: &Params) -> Reply {
         let address = convert::optional_address(params)?;
         return match address.and_then(|address| renew(nacos, service, address)) {
             Some(Renewal::Done { interval_ms }) => answer(nacos, KNOWN, interval_ms),
-            Some(Renewal::OtherKind) | None => answer(nacos, UNKNOWN, nacos.switches.beat_interval_ms()),
+            Some(Renewal::OtherKind) | None => answer(nacos, UNKNOWN, nacos.switches.now().beat_interval_ms),
         };
     };
     let beat = Beat::decode(text).map_err(|_| Failure::Unfit { name: "beat", expected: "JSON" })?;
@@ -37,7 +37,7 @@ pub(super) async fn beat(nacos: &NacosHttp, params: &Params) -> Reply {
     let address = AddressRef::new(&ip, port);
     match renew(nacos, service, address) {
         Some(Renewal::Done { interval_ms }) => answer(nacos, KNOWN, interval_ms),
-        Some(Renewal::OtherKind) => answer(nacos, UNKNOWN, nacos.switches.beat_interval_ms()),
+        Some(Renewal::OtherKind) => answer(nacos, UNKNOWN, nacos.switches.now().beat_interval_ms),
         // Seldom, so its room is not made for every beat.
         None => Box::pin(register(nacos, service, &beat, address, params)).await,
     }
@@ -53,7 +53,7 @@ async fn register(
 ) -> Reply {
     let registration = convert::registration_of_beat(beat, address, params)?;
     let interval_ms = interval(nacos, registration.metadata.get(preserved::INTERVAL));
-    nacos.naming.register(service, registration, Acknowledge::Done).await?;
+    nacos.naming.register(service, registration, Acknowledge::Done, params.actor()).await?;
     answer(nacos, KNOWN, interval_ms)
 }
 
@@ -69,7 +69,7 @@ fn renew(nacos: &NacosHttp, service: ServiceRef<'_>, address: AddressRef<'_>) ->
     let instance = InstanceRef::Address(address);
     if let Ok(renewed) = nacos.naming.beat(service, instance, Kind::Ephemeral) {
         let interval_ms = match renewed.beat_interval_ms {
-            NACOS_BEAT_INTERVAL_MS => nacos.switches.beat_interval_ms(),
+            NACOS_BEAT_INTERVAL_MS => nacos.switches.now().beat_interval_ms,
             own => own,
         };
         return Some(Renewal::Done { interval_ms });
@@ -82,11 +82,11 @@ fn renew(nacos: &NacosHttp, service: ServiceRef<'_>, address: AddressRef<'_>) ->
 fn interval(nacos: &NacosHttp, own: Option<&str>) -> u32 {
     own.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|text| text.parse().ok())
-        .unwrap_or_else(|| nacos.switches.beat_interval_ms())
+        .unwrap_or_else(|| nacos.switches.now().beat_interval_ms)
 }
 
 fn answer(nacos: &NacosHttp, code: u32, interval_ms: u32) -> Reply {
-    let light = nacos.switches.light_beat();
+    let light = nacos.switches.now().light_beat;
     let usual = match (code, interval_ms, light) {
         (KNOWN, NACOS_BEAT_INTERVAL_MS, true) => {
             Some(r#"{"clientBeatInterval":5000,"code":10200,"lightBeatEnabled":true}"#)

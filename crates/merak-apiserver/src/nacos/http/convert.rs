@@ -9,14 +9,16 @@ use super::params::Params;
 use crate::common::mapping;
 use crate::nacos::encode::{SIMPLE, SNOWFLAKE, labels};
 use crate::nacos::errors::Failure;
-use crate::nacos::switches::Switches;
+use crate::nacos::switches::NacosSwitches;
+use merak_domain::naming::cluster::Secret;
 use merak_domain::naming::instance::{BeatTimes, ClusterName, preserved};
 use merak_domain::naming::rules::{Fault, nacos as rules};
 use merak_domain::naming::{
-    AddressRef, DEFAULT_CLUSTER, InstanceKey, Kind, Metadata, OperatorChange, Registration, Selector,
-    ServiceRef, Weight,
+    AddressRef, Checker, ClusterSpec, DEFAULT_CLUSTER, InstanceKey, Keeper, Kind, Metadata, OperatorChange,
+    Registration, Selector, ServiceRef, Weight,
 };
 use merak_wire::nacos::Beat;
+use merak_wire::nacos::checker::Checker as WireChecker;
 use merak_wire::nacos::metadata::{Pairs, decode};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -38,9 +40,28 @@ pub(super) fn service(params: &Params) -> Result<ServiceRef<'_>, Failure> {
     Ok(ServiceRef { namespace, group, name })
 }
 
+/// The service of a text such as `namespace##group@@name` or `group@@name`.
+pub(super) fn service_of_key(key: &str) -> Result<ServiceRef<'_>, Failure> {
+    const UNFIT: Failure =
+        Failure::Unfit { name: "key", expected: "namespace##group@@service or group@@service" };
+    let (namespace, grouped) = key.split_once("##").unwrap_or(("", key));
+    if !grouped.contains(mapping::NACOS_GROUP_SEPARATOR) {
+        return Err(UNFIT);
+    }
+    let (group, name) = mapping::split_nacos_service(grouped, "").ok_or(UNFIT)?;
+    legal("namespaceId", rules::namespace(namespace))?;
+    legal("serviceName", rules::service(name))?;
+    legal("groupName", rules::group(group))?;
+    Ok(ServiceRef { namespace: mapping::namespace_from_nacos(namespace), group, name })
+}
+
 /// The namespace a request is about, by our name.
 pub(super) fn namespace(params: &Params) -> Result<&str, Failure> {
-    let id = params.get("namespaceId").unwrap_or_default();
+    namespace_id(params.get("namespaceId").unwrap_or_default())
+}
+
+/// The namespace of this id, by our name.
+pub(super) fn namespace_id(id: &str) -> Result<&str, Failure> {
     legal("namespaceId", rules::namespace(id))?;
     Ok(mapping::namespace_from_nacos(id))
 }
@@ -81,24 +102,30 @@ pub(super) fn named_cluster(params: &Params) -> Result<Option<&str>, Failure> {
 
 /// The clusters of a list, separated by commas; `""` is all.
 pub(super) fn clusters(params: &Params) -> Result<&str, Failure> {
-    let names = params.get("clusters").unwrap_or_default();
-    names.split(',').try_for_each(|name| legal("clusters", rules::cluster(name)))?;
+    clusters_in(params, "clusters")
+}
+
+/// The same, in the parameter of this name.
+pub(super) fn clusters_in<'a>(params: &'a Params, name: &'static str) -> Result<&'a str, Failure> {
+    let names = params.get(name).unwrap_or_default();
+    names.split(',').try_for_each(|cluster| legal(name, rules::cluster(cluster)))?;
     Ok(names)
 }
 
 /// Whether an instance is ephemeral.
-pub(super) fn is_ephemeral(params: &Params, switches: &Switches) -> bool {
-    params.trimmed("ephemeral").map_or_else(|| switches.default_ephemeral(), is_true)
+pub(super) fn is_ephemeral(params: &Params, switches: &NacosSwitches) -> bool {
+    params.trimmed("ephemeral").map_or_else(|| switches.now().default_ephemeral, is_true)
 }
 
 /// What a client says when it registers, and what `PUT /instance` sets.
-pub(super) fn registration(params: &Params, switches: &Switches) -> Result<Registration, Failure> {
+pub(super) fn registration(params: &Params, switches: &NacosSwitches) -> Result<Registration, Failure> {
     let address = address(params)?;
     let cluster = cluster(params)?;
     let metadata = metadata(params)?;
     check_instance(&metadata)?;
     let kind = if is_ephemeral(params, switches) { Kind::Ephemeral } else { Kind::Persistent };
     Ok(Registration {
+        keeper: Keeper::BEATS,
         key: InstanceKey::Address(address.to_address()),
         kind,
         cluster: ClusterName::new(cluster),
@@ -161,6 +188,7 @@ pub(super) fn registration_of_beat(
         weight => weight.as_number().and_then(Weight::from_nacos).ok_or(WEIGHT)?,
     };
     Ok(Registration {
+        keeper: Keeper::BEATS,
         key: InstanceKey::Address(address.to_address()),
         kind,
         cluster: ClusterName::new(cluster),
@@ -189,6 +217,12 @@ fn packed(pairs: &Pairs<'_>) -> Result<Metadata, Failure> {
     let metadata = Metadata::from_pairs(pairs.0.iter().map(|(key, value)| (&**key, &**value)));
     legal("metadata", rules::metadata(&metadata))?;
     Ok(metadata)
+}
+
+/// Whether an instance may have this metadata.
+pub(super) fn check_metadata(metadata: &Metadata) -> Result<(), Failure> {
+    legal("metadata", rules::metadata(metadata))?;
+    check_instance(metadata)
 }
 
 /// What metadata says about the instance itself.
@@ -250,6 +284,47 @@ pub(super) fn page(params: &Params, name: &'static str, least: usize) -> Result<
     Ok(usize::try_from(number).unwrap_or(0).max(least))
 }
 
+/// A page number and size from parameters of these names; what cannot be read is the first page, or `usual` size.
+pub(super) fn page_or(params: &Params, page: &str, size: &str, usual: usize) -> (usize, usize) {
+    let number = |name, or| params.trimmed(name).and_then(|text| text.parse().ok()).unwrap_or(or);
+    (number(page, 1), number(size, usual))
+}
+
+/// What is on a page, counted from 1: nothing on page 0 and beyond the last.
+pub(super) fn on_page<T>(all: &[T], page: usize, size: usize) -> &[T] {
+    let Some(before) = page.checked_sub(1) else { return &[] };
+    let first = before.saturating_mul(size).min(all.len());
+    &all[first..first.saturating_add(size).min(all.len())]
+}
+
+/// What PUT `/cluster` sets.
+pub(super) fn cluster_spec(params: &Params) -> Result<ClusterSpec, Failure> {
+    let checker = params.required("healthChecker")?;
+    let unfit = || Failure::Unfit {
+        name: "healthChecker",
+        expected: r#"JSON such as {"type":"TCP"}, with a type of HTTP, MYSQL or NONE and its fields"#,
+    };
+    if checker.len() > METADATA_BYTES_MAX {
+        return Err(unfit());
+    }
+    let checker = match WireChecker::decode(checker).map_err(|_| unfit())? {
+        WireChecker::Tcp => Checker::Tcp,
+        WireChecker::None => Checker::None,
+        WireChecker::Http { path, headers, expected_code } => {
+            Checker::Http { path: path.into(), headers: headers.into(), expected_code }
+        }
+        WireChecker::Mysql { user, password, command } => {
+            Checker::Mysql { user: user.into(), password: Secret::new(&password), command: command.into() }
+        }
+    };
+    Ok(ClusterSpec {
+        checker,
+        check_port: port(params.required("checkPort")?.trim())?,
+        use_instance_port: is_true(params.required("useInstancePort4Check")?.trim()),
+        metadata: metadata(params)?,
+    })
+}
+
 /// How Nacos reads a boolean: anything that does not say yes is no (nacos-http §0.4).
 pub(super) fn is_true(text: &str) -> bool {
     ["true", "yes", "on", "t", "y"].iter().any(|yes| text.eq_ignore_ascii_case(yes))
@@ -277,6 +352,7 @@ fn legal(name: &'static str, checked: Result<(), Fault>) -> Result<(), Failure> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     fn params(query: &str) -> Params {
         Params::parse(query.as_bytes(), b"").expect("well encoded")
@@ -305,7 +381,7 @@ mod tests {
 
     #[test]
     fn registrations() {
-        let switches = Switches::default();
+        let switches = NacosSwitches::new(Arc::default());
         let of = |query: &str| {
             let said = registration(&params(&format!("ip=127.0.0.1&port=65535&{query}")), &switches);
             said.map(|r| (r.kind, r.cluster.as_str().to_owned(), r.weight.as_nacos(), r.healthy, r.enabled))

@@ -1,21 +1,24 @@
-//! One instance: register, update, patch, deregister, get.
+//! Instances: register, update, patch, deregister, get one; the statuses of all.
 //!
-//! Not here: beats ([`super::beat`]), lists ([`super::list`]).
+//! Not here: beats ([`super::beat`]), lists ([`super::list`]), many at once ([`super::batch`]).
 
 use super::params::Params;
 use super::reply::{Reply, json, ok};
 use super::{NacosHttp, convert};
 use crate::nacos::encode;
 use crate::nacos::errors::Failure;
+use merak_app::commit::Which;
 use merak_app::naming::{Acknowledge, NamingError};
-use merak_domain::naming::{AddressRef, Instance, InstanceRef, Kind, OperatorChange, Refusal, ServiceRef};
+use merak_app::timeline::Actor;
+use merak_domain::naming::{AddressRef, Instance, InstanceRef, OperatorChange, Refusal, ServiceRef};
+use merak_wire::nacos::json::push_text;
 use std::sync::Arc;
 
 /// POST: registers an instance, or replaces what its client said before.
 pub(super) async fn register(nacos: &NacosHttp, params: &Params) -> Reply {
     let service = convert::service(params)?;
     let registration = convert::registration(params, &nacos.switches)?;
-    nacos.naming.register(service, registration, Acknowledge::Done).await?;
+    nacos.naming.register(service, registration, Acknowledge::Done, params.actor()).await?;
     ok()
 }
 
@@ -28,7 +31,7 @@ pub(super) async fn update(nacos: &NacosHttp, params: &Params) -> Reply {
     };
     let change =
         OperatorChange { weight: Some(said.weight), enabled: said.enabled, metadata: Some(said.metadata) };
-    operate(nacos, service, &found, change).await
+    operate(nacos, service, &found, change, params.operator()).await
 }
 
 /// PATCH: an operator sets what is given.
@@ -40,7 +43,7 @@ pub(super) async fn patch(nacos: &NacosHttp, params: &Params) -> Reply {
     if change == OperatorChange::default() {
         return ok();
     }
-    operate(nacos, service, &found, change).await
+    operate(nacos, service, &found, change, params.operator()).await
 }
 
 /// DELETE: one that is not there, or of the other kind, is no error. The cluster does not matter.
@@ -48,10 +51,10 @@ pub(super) async fn deregister(nacos: &NacosHttp, params: &Params) -> Reply {
     let service = convert::service(params)?;
     let address = convert::address(params)?;
     if convert::is_ephemeral(params, &nacos.switches) {
-        let is_meant = |kind| kind == Kind::Ephemeral;
-        nacos.naming.deregister(service, InstanceRef::Address(address), is_meant).await?;
+        let (which, by) = (Which::Loose, params.actor());
+        nacos.naming.deregister(service, InstanceRef::Address(address), which, by).await?;
     } else if let Some(found) = nacos.naming.by_address(service, &address.to_address()) {
-        nacos.naming.deregister(service, found.key.as_ref(), Kind::is_durable).await?;
+        nacos.naming.deregister(service, found.key.as_ref(), Which::Durable, params.actor()).await?;
     }
     ok()
 }
@@ -65,7 +68,7 @@ pub(super) async fn get(nacos: &NacosHttp, params: &Params) -> Reply {
 
 /// The instance listening on an address, if it is in the cluster the client names. A client that names none means
 /// whatever is there: nacos-sdk-python registers in a cluster called `None` and does not say so again.
-fn find(
+pub(super) fn find(
     nacos: &NacosHttp,
     service: ServiceRef<'_>,
     address: AddressRef<'_>,
@@ -80,10 +83,28 @@ async fn operate(
     service: ServiceRef<'_>,
     found: &Instance,
     change: OperatorChange,
+    by: Actor,
 ) -> Reply {
-    match nacos.naming.operate(service, found.key.as_ref(), change).await {
+    match nacos.naming.operate(service, found.key.as_ref(), change, by).await {
         // It went in between: the same as one that was not there.
         Ok(_) | Err(NamingError::Refused(Refusal::NoSuchInstance)) => ok(),
         Err(error) => Err(error.into()),
     }
+}
+
+/// GET `/instance/statuses`: addresses and health of a service, named by `namespace##group@@name` or `group@@name`.
+pub(super) async fn statuses(nacos: &NacosHttp, params: &Params) -> Reply {
+    let service = convert::service_of_key(params.required("key")?.trim())?;
+    let mut body = br#"{"ips":["#.to_vec();
+    if let Some(view) = nacos.naming.view(service) {
+        for (index, instance) in view.instances.iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            let address = instance.key.address();
+            push_text(&mut body, &format!("{}:{}_{}", address.host, address.port, instance.healthy));
+        }
+    }
+    body.extend_from_slice(b"]}");
+    json(body)
 }

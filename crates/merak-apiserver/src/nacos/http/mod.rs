@@ -5,33 +5,47 @@
 //! Not here: the table of routes ([`routes`]), sockets ([`crate::common::listener`]).
 //! Start reading at [`NacosHttp::answer`].
 
+mod batch;
 mod beat;
+mod catalog;
+mod cluster;
+mod console;
 mod convert;
 mod health;
 mod instance;
 mod list;
 mod login;
+mod members;
 mod operator;
 mod params;
+mod probes;
 mod reply;
 mod routes;
 mod service;
+mod subscribers;
 #[cfg(test)]
 mod tests;
+mod traffic;
+mod v2;
+mod v3;
 
 use super::errors::Failure;
-use super::switches::Switches;
+use super::grpc::NacosGrpc;
+use super::push::UdpPush;
+use super::switches::NacosSwitches;
 use crate::common::body::{self, Body};
 use crate::common::route::{Arrival, Match, Route, Router};
 use ::http::request::Parts;
-use ::http::{Response, StatusCode, header};
+use ::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use hyper::body::Incoming;
 use merak_app::access::{Access, AccountError, Caller, Credentials, Permission, Verdict, decide};
 use merak_app::metrics::Metrics;
 use merak_app::naming::Naming;
 use merak_app::ports::Clock;
-use params::Params;
+use merak_app::switches::Switches;
+use params::{Params, Sender};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The paths whose unknown ones Nacos answers in a way of its own.
@@ -41,12 +55,20 @@ const NAMING: &str = "/nacos/v1/ns";
 pub struct NacosParts {
     /// The use cases.
     pub naming: Naming,
+    /// The same server over gRPC.
+    pub grpc: Arc<NacosGrpc>,
     /// The gate.
     pub access: Arc<Access>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// What operators turn.
+    pub switches: Arc<Switches>,
+    /// Where clients reach this server.
+    pub address: SocketAddr,
     /// For times that are shown.
     pub clock: Arc<dyn Clock>,
+    /// Pushes to clients that list with a port; `None` where settings want none.
+    pub udp: Option<Arc<UdpPush>>,
     /// Bytes of a body at most.
     pub body_max: usize,
     /// Whether the server may be sent requests.
@@ -58,29 +80,37 @@ pub struct NacosParts {
 /// The Nacos HTTP server: everything under `/nacos`.
 pub struct NacosHttp {
     naming: Naming,
+    grpc: Arc<NacosGrpc>,
     access: Arc<Access>,
     metrics: Arc<Metrics>,
+    switches: NacosSwitches,
+    push_marks: operator::PushMarks,
+    address: SocketAddr,
     clock: Arc<dyn Clock>,
+    udp: Option<Arc<UdpPush>>,
     body_max: usize,
     is_ready: Arc<dyn Fn() -> bool + Send + Sync>,
     on_password_changed: Arc<dyn Fn(&str) + Send + Sync>,
-    switches: Switches,
     router: Router<NacosHttp, Params>,
 }
 
 impl NacosHttp {
     /// A server over these parts.
     pub fn new(parts: NacosParts) -> Arc<NacosHttp> {
-        let NacosParts { naming, access, metrics, clock, body_max, is_ready, on_password_changed } = parts;
+        let NacosParts { naming, grpc, access, metrics, switches, address, clock, .. } = parts;
         Arc::new(NacosHttp {
             naming,
+            grpc,
             access,
             metrics,
+            switches: NacosSwitches::new(switches),
+            push_marks: operator::PushMarks::default(),
+            address,
             clock,
-            body_max,
-            is_ready,
-            on_password_changed,
-            switches: Switches::default(),
+            udp: parts.udp,
+            body_max: parts.body_max,
+            is_ready: parts.is_ready,
+            on_password_changed: parts.on_password_changed,
             router: routes::router(),
         })
     }
@@ -88,14 +118,18 @@ impl NacosHttp {
     /// Answers a request.
     pub async fn answer(self: &Arc<Self>, arrival: Arrival) -> Response<Body> {
         self.metrics.requests.inc();
+        let peer = arrival.peer;
         let (head, body) = arrival.request.into_parts();
         let route = match self.find(&head) {
             Match::Route(route) => route,
             Match::OtherMethod => return self.no_route(&head, true),
             Match::Nothing => return self.no_route(&head, false),
         };
+        if let Some(answer) = self.kept_out(&head) {
+            return answer;
+        }
         let answered = match form(&head, body, self.body_max).await {
-            Ok(form) => self.pass(route, &head, &form).await,
+            Ok(form) => self.pass(route, &head, &form, peer).await,
             Err(failure) => Err(failure),
         };
         answered.unwrap_or_else(|failure| reply::failure(&failure))
@@ -105,6 +139,11 @@ impl NacosHttp {
     fn find(&self, head: &Parts) -> Match<'_, NacosHttp, Params> {
         let path = head.uri.path();
         self.router.find(&head.method, path.strip_suffix('/').unwrap_or(path))
+    }
+
+    /// The answer to a request that an operator keeps out.
+    fn kept_out(&self, head: &Parts) -> Option<Response<Body>> {
+        is_naming(head.uri.path()).then(|| traffic::kept_out(&self.switches.now(), head)).flatten()
     }
 
     /// The answer to a request that has no route (nacos-http §0.9).
@@ -127,8 +166,14 @@ impl NacosHttp {
         route: &Route<NacosHttp, Params>,
         head: &Parts,
         form: &[u8],
+        peer: SocketAddr,
     ) -> Result<Response<Body>, Failure> {
-        let params = Params::parse(head.uri.query().unwrap_or_default().as_bytes(), form)?;
+        let params = Params::parse(head.uri.query().unwrap_or_default().as_bytes(), form)?
+            .sent_by(Sender { peer, agent: agent(head) });
+        let params = match route.parameter(head.uri.path().trim_end_matches('/')) {
+            Some((name, value)) => params.with_path(name, value)?,
+            None => params,
+        };
         match self.check(route.permission, head, &params).await? {
             Verdict::Allow => {}
             Verdict::AllowButWouldRefuse => {
@@ -178,6 +223,11 @@ fn credentials<'a>(head: &'a Parts, params: &'a Params) -> Credentials<'a> {
         token: params.get("accessToken").or_else(|| header("accessToken")).or_else(bearer),
         password: params.get("username").zip(params.get("password")),
     }
+}
+
+/// The client library that sends: `User-Agent`, or else `Client-Version` (nacos-semantics §5).
+fn agent(head: &Parts) -> Option<HeaderValue> {
+    head.headers.get(header::USER_AGENT).or_else(|| head.headers.get("Client-Version")).cloned()
 }
 
 /// The body of a request whose body is a form, or does not say what it is; others hold no parameters.

@@ -1,63 +1,88 @@
-//! What operators and probes of clients ask: switches and metrics, under `/operator` and `/ops`.
+//! What operators and probes of clients ask under `/operator` and `/ops`: switches, metrics, pushes, logs.
 //!
-//! Not here: which switches can be changed (`nacos::switches`), Prometheus metrics (the ops listener).
+//! Not here: which switches can be changed (`nacos::switches`), Prometheus metrics (the ops listener), which servers
+//! there are ([`super::members`]).
 
-use super::NacosHttp;
+use super::{NacosHttp, convert};
 use super::params::Params;
 use super::reply::{Reply, json, ok};
 use crate::nacos::errors::Failure;
+use crate::nacos::switches::{Generation, status_name};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// GET `/switches`. What this server has no use for is shown as a Nacos shows it that was left alone.
+/// GET `/switches`.
 pub(super) async fn switches(nacos: &NacosHttp, _: &Params) -> Reply {
-    let switches = &nacos.switches;
-    json(format!(
-        concat!(
-            r#"{{"masters":null,"adWeightMap":{{}},"defaultPushCacheMillis":{},"clientBeatInterval":{},"#,
-            r#""defaultCacheMillis":3000,"distroThreshold":0.7,"healthCheckEnabled":true,"#,
-            r#""autoChangeHealthCheckEnabled":true,"distroEnabled":true,"enableStandalone":true,"#,
-            r#""pushEnabled":true,"checkTimes":3,"#,
-            r#""httpHealthParams":{{"max":5000,"min":500,"factor":0.85}},"#,
-            r#""tcpHealthParams":{{"max":5000,"min":1000,"factor":0.75}},"#,
-            r#""mysqlHealthParams":{{"max":3000,"min":2000,"factor":0.65}},"incrementalList":[],"#,
-            r#""serverStatusSynchronizationPeriodMillis":2000,"serviceStatusSynchronizationPeriodMillis":5000,"#,
-            r#""disableAddIP":false,"sendBeatOnly":false,"lightBeatEnabled":{},"limitedUrlMap":{{}},"#,
-            r#""distroServerExpiredMillis":10000,"pushGoVersion":"0.1.0","pushJavaVersion":"0.1.0","#,
-            r#""pushPythonVersion":"0.4.3","pushCVersion":"1.0.12","pushCSharpVersion":"0.9.0","#,
-            r#""enableAuthentication":false,"overriddenServerStatus":null,"defaultInstanceEphemeral":{},"#,
-            r#""healthCheckWhiteList":[],"name":"00-00---000-NACOS_SWITCH_DOMAIN-000---00-00","checksum":null}}"#,
-        ),
-        switches.cache_ms(),
-        switches.beat_interval_ms(),
-        switches.light_beat(),
-        switches.default_ephemeral(),
-    ))
+    json(nacos.switches.show(Generation::Two))
 }
 
-/// PUT `/switches`: changes one of those that this server honours.
+/// PUT `/switches`: changes one. `debug` would keep it on one server of several; here it is the only one.
 pub(super) async fn set_switch(nacos: &NacosHttp, params: &Params) -> Reply {
-    let (entry, value) = (params.required("entry")?.trim(), params.required("value")?.trim());
+    let entry = params.required("entry")?.trim();
+    // Given, but empty: that clears some of them.
+    let value = params.given("value").ok_or(Failure::Missing("value"))?.trim();
     nacos.switches.set(entry, value)?;
-    tracing::info!(entry, value, "an operator changed a switch");
+    tracing::info!(entry, value, by = %params.sender().peer.ip(), "an operator changed a switch");
     ok()
 }
 
 /// GET `/metrics`. Clients look for `"status":"UP"`. What is not counted here is -1, as Nacos shows what it
-/// cannot measure; there are no Nacos connections or subscribers over HTTP.
+/// cannot measure; there are no connections over HTTP that keep instances.
 pub(super) async fn metrics(nacos: &NacosHttp, params: &Params) -> Reply {
     if !(nacos.is_ready)() {
         return Err(Failure::NotReady);
     }
+    let status = nacos.switches.now().status.map_or("UP", status_name);
     if params.trimmed("onlyStatus").is_none_or(|text| text.eq_ignore_ascii_case("true")) {
-        return json(r#"{"status":"UP"}"#);
+        return json(format!(r#"{{"status":"{status}"}}"#));
     }
     let (services, instances) = nacos.naming.counts();
     json(format!(
         concat!(
-            r#"{{"status":"UP","serviceCount":{},"instanceCount":{},"subscribeCount":0,"#,
+            r#"{{"status":"{}","serviceCount":{},"instanceCount":{},"subscribeCount":{},"#,
             r#""responsibleInstanceCount":{},"clientCount":-1,"connectionBasedClientCount":0,"#,
             r#""ephemeralIpPortClientCount":-1,"persistentIpPortClientCount":-1,"responsibleClientCount":-1,"#,
             r#""cpu":-1.0,"load":-1.0,"mem":-1.0}}"#,
         ),
-        services, instances, instances,
+        status,
+        services,
+        instances,
+        nacos.naming.hub().subscriptions(),
+        instances,
     ))
+}
+
+/// What was pushed when somebody last said `reset`.
+#[derive(Debug, Default)]
+pub(in crate::nacos) struct PushMarks {
+    total: AtomicU64,
+    acknowledged: AtomicU64,
+}
+
+/// Any method `/push/state`: how many pushes there were, and how many were acknowledged, since the last `reset`. How
+/// long they took is not measured here: -1, as Nacos shows it before the first.
+pub(super) async fn push_state(nacos: &NacosHttp, params: &Params) -> Reply {
+    let is_asked = |name| params.trimmed(name).is_some_and(convert::is_true);
+    let (pushes, acknowledged) = (nacos.metrics.pushes.get(), nacos.metrics.push_acks.get());
+    let marks = &nacos.push_marks;
+    let total = pushes.saturating_sub(marks.total.load(Ordering::Relaxed));
+    let succeed = acknowledged.saturating_sub(marks.acknowledged.load(Ordering::Relaxed));
+    if is_asked("reset") {
+        marks.total.store(pushes, Ordering::Relaxed);
+        marks.acknowledged.store(acknowledged, Ordering::Relaxed);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+    let ratio = if total == 0 { 0.0 } else { succeed as f64 / total as f64 };
+    let detail = if is_asked("detail") { r#""detail":{"avgPushCost":-1,"maxPushCost":-1},"# } else { "" };
+    json(format!(
+        r#"{{"succeed":{succeed},"total":{total},"ratio":{ratio:?},{detail}"reset":{}}}"#,
+        is_asked("reset")
+    ))
+}
+
+/// PUT `/log`: sets the level of one of Nacos's own loggers, of which there are none here. As with a name that Nacos
+/// does not know, nothing changes and that is no error; the level of this server is a setting (`log.level`).
+pub(super) async fn set_log_level(_: &NacosHttp, params: &Params) -> Reply {
+    let (logger, level) = (params.required("logName")?, params.required("logLevel")?);
+    tracing::info!(logger, level, "there is no such logger here; see the setting log.level");
+    ok()
 }

@@ -5,6 +5,10 @@
 //! Not here: what a value means ([`super::convert`]).
 
 use crate::nacos::errors::Failure;
+use http::HeaderValue;
+use merak_app::timeline::Actor;
+use percent_encoding::percent_decode_str;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// Parameters of one request. Clients send some fifteen.
 const PARAMETERS_MAX: usize = 64;
@@ -17,6 +21,23 @@ pub(in crate::nacos) struct Params {
     /// Keys and values one after the other, decoded.
     text: String,
     entries: Vec<Entry>,
+    sender: Sender,
+}
+
+/// Who sent a request, as far as its connection and head tell.
+#[derive(Debug, Clone)]
+pub(in crate::nacos) struct Sender {
+    /// The peer of the connection.
+    pub(in crate::nacos) peer: SocketAddr,
+    /// The client library and its version, as it says itself.
+    pub(in crate::nacos) agent: Option<HeaderValue>,
+}
+
+/// Nobody in particular.
+impl Default for Sender {
+    fn default() -> Sender {
+        Sender { peer: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), agent: None }
+    }
 }
 
 /// Where a key and its value are in the text; the value begins where the key ends.
@@ -40,17 +61,52 @@ impl Params {
         if !entries.iter().all(|entry| is_whole(entry.key) && is_whole(entry.value)) {
             return Err(Failure::Encoding);
         }
-        Ok(Params { text, entries })
+        Ok(Params { text, entries, sender: Sender::default() })
+    }
+
+    /// The same, with a parameter that stands in the path, percent-encoded. It counts before all others.
+    pub(in crate::nacos) fn with_path(mut self, name: &str, encoded: &str) -> Result<Params, Failure> {
+        let decoded = percent_decode_str(encoded).decode_utf8().map_err(|_| Failure::Encoding)?;
+        let key = self.text.len();
+        self.text.push_str(name);
+        let value = self.text.len();
+        self.text.push_str(&decoded);
+        self.entries.insert(0, Entry { key, value, end: self.text.len() });
+        Ok(self)
+    }
+
+    /// The same, sent by this one.
+    pub(in crate::nacos) fn sent_by(self, sender: Sender) -> Params {
+        Params { sender, ..self }
+    }
+
+    /// Who sent them.
+    pub(in crate::nacos) fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// On whose behalf a client's write is made.
+    pub(in crate::nacos) fn actor(&self) -> Actor {
+        Actor::Client(self.sender.peer.ip())
+    }
+
+    /// On whose behalf an operator's write is made.
+    pub(in crate::nacos) fn operator(&self) -> Actor {
+        Actor::Operator(self.sender.peer.ip())
     }
 
     /// A value as it was given, unless it is missing or blank.
     pub(in crate::nacos) fn get(&self, name: &str) -> Option<&str> {
+        self.given(name).filter(|value| !value.trim_start().is_empty())
+    }
+
+    /// A value as it was given, unless it is missing.
+    pub(in crate::nacos) fn given(&self, name: &str) -> Option<&str> {
         let is_it = |entry: &&Entry| {
             entry.value - entry.key == name.len() && self.text[entry.key..entry.value] == *name
         };
         let entry = self.entries.iter().find(is_it)?;
-        let value = &self.text[entry.value..entry.end];
-        (!value.trim_start().is_empty()).then_some(value)
+        Some(&self.text[entry.value..entry.end])
     }
 
     /// A value without white space around it, unless it is missing or blank.
@@ -141,6 +197,15 @@ mod tests {
         let params = Params::parse(b"a=+1+", b"").expect("good");
         assert_eq!(params.trimmed("a"), Some("1"));
         assert!(matches!(params.required("b"), Err(Failure::Missing("b"))));
+    }
+
+    #[test]
+    fn reads_paths() {
+        let params = Params::parse(b"key=2&a=1", b"").expect("good");
+        let params = params.with_path("key", "ns%23%23G@@a+b").expect("good");
+        assert_eq!((params.get("key"), params.get("a")), (Some("ns##G@@a+b"), Some("1")));
+        let broken = Params::parse(b"", b"").expect("good").with_path("key", "%FF").err();
+        assert!(matches!(broken, Some(Failure::Encoding)), "{broken:?}");
     }
 
     #[test]

@@ -24,7 +24,32 @@ pub(super) fn ok() -> Reply {
 
 /// A JSON body.
 pub(super) fn json(body: impl Into<Bytes>) -> Reply {
-    Ok(response(StatusCode::OK, JSON, body.into()))
+    Ok(json_bytes(body.into()))
+}
+
+/// An answer with this JSON.
+pub(super) fn json_bytes(body: Bytes) -> Response<Body> {
+    response(StatusCode::OK, JSON, body)
+}
+
+/// Whether an answer's body is JSON.
+pub(super) fn is_json(answer: &Response<Body>) -> bool {
+    answer.headers().get(header::CONTENT_TYPE) == Some(&JSON)
+}
+
+/// `data`, which is JSON, in the wrapper of the console and of cluster routes up to 2.5.
+pub(super) fn rest(data: &[u8]) -> Reply {
+    json([br#"{"code":200,"message":null,"data":"#, data, b"}"].concat())
+}
+
+/// A refusal in that wrapper, whose status is 200 all the same.
+pub(super) fn rest_refusal(code: u16, message: &str) -> Reply {
+    let mut body = br#"{"code":"#.to_vec();
+    push_integer(&mut body, code);
+    body.extend_from_slice(br#","message":"#);
+    push_text(&mut body, message);
+    body.extend_from_slice(br#","data":null}"#);
+    json(body)
 }
 
 /// A bare text.
@@ -36,9 +61,14 @@ pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body>
 pub(super) fn failure(failure: &Failure) -> Response<Body> {
     let status = failure.status();
     if status == StatusCode::INTERNAL_SERVER_ERROR {
-        tracing::error!(error = failure as &dyn Error, "a request failed");
+        log(failure);
     }
     text(status, failure.to_string())
+}
+
+/// Logs a failure that is ours.
+pub(super) fn log(failure: &Failure) {
+    tracing::error!(error = failure as &dyn Error, "a request failed");
 }
 
 /// The error page of requests that reach no handler (nacos-http §0.9). `wall_ms` is now.

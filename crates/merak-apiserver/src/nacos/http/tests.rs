@@ -3,11 +3,14 @@
 //! Not here: parsing and encoding alone (beside their code), real clients and the recordings (`tests` of the
 //! binary).
 
+use super::params::Params;
 use super::{NacosHttp, NacosParts};
 use crate::common::mapping::service_to_polaris;
-use crate::common::route::Match;
+use crate::common::route::{Match, Route};
 use ::http::{Request, header};
 use http_body_util::BodyExt as _;
+use crate::nacos::grpc::{NacosGrpc, NacosGrpcParts};
+use merak_app::clients::{self, Clients};
 use merak_app::access::{Access, Accounts, Mode, Permission, Tokens};
 use merak_app::commit;
 use merak_app::metrics::Metrics;
@@ -21,12 +24,16 @@ use merak_domain::naming::{
     AddressRef, Details, InstanceKey, Kind, Metadata, Registration, ServiceRef, Weight,
 };
 use parking_lot::Mutex;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 const NOW_MS: u64 = 1_700_000_000_000;
+
+/// The other end of every connection.
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50_000);
 
 /// A clock that stands still.
 struct Still;
@@ -80,11 +87,27 @@ fn rig(mode: Mode) -> Rig {
     let settings = Settings { auto_create_service: true, auto_create_namespace: true };
     let changed_passwords = Arc::<Mutex<Vec<String>>>::default();
     let told = Arc::clone(&changed_passwords);
+    let naming = Naming::new(registry, commits, Arc::clone(&metrics), settings);
+    let access = Arc::new(Access::new(mode, accounts, Tokens::new(&[7; 32]), Arc::clone(&clock)));
+    let lives = clients::Settings { linger: Duration::ZERO, redo: Duration::ZERO };
+    let grpc = NacosGrpc::new(NacosGrpcParts {
+        naming: naming.clone(),
+        clients: Clients::new(naming.clone(), Arc::clone(&clock), lives),
+        access: Arc::clone(&access),
+        metrics: Arc::clone(&metrics),
+        clock: Arc::clone(&clock),
+        switches: Arc::default(),
+        is_ready: Arc::new(|| true),
+    });
     let nacos = NacosHttp::new(NacosParts {
-        naming: Naming::new(registry, commits, Arc::clone(&metrics), settings),
-        access: Arc::new(Access::new(mode, accounts, Tokens::new(&[7; 32]), Arc::clone(&clock))),
+        naming,
+        grpc,
+        access,
         metrics,
+        switches: Arc::default(),
+        address: SocketAddr::from(([127, 0, 0, 1], 8848)),
         clock,
+        udp: None,
         body_max: 1 << 20,
         is_ready: Arc::new(|| true),
         on_password_changed: Arc::new(move |name| told.lock().push(name.into())),
@@ -102,7 +125,10 @@ async fn ask_with(rig: &Rig, line: &str, form: &str, headers: &[(&str, &str)]) -
     let (head, ()) = request.body(()).expect("a good request").into_parts();
     let response = match rig.nacos.find(&head) {
         Match::Route(route) => {
-            let passed = rig.nacos.pass(route, &head, form.as_bytes()).await;
+            let passed = match rig.nacos.kept_out(&head) {
+                Some(answer) => Ok(answer),
+                None => rig.nacos.pass(route, &head, form.as_bytes(), PEER).await,
+            };
             passed.unwrap_or_else(|failure| super::reply::failure(&failure))
         }
         Match::OtherMethod => rig.nacos.no_route(&head, true),
@@ -146,6 +172,84 @@ async fn every_route_asks_who_it_is() {
             assert_eq!(refused(&answered), expected, "{} {} in {mode:?}", route.method, route.path);
         }
     }
+}
+
+/// What needs no login, and what needs an administrator's: a new one must be written down here too. Everything else of
+/// HTTP v1 reads or writes as a client.
+#[tokio::test]
+async fn public_and_admin_routes_of_v1() {
+    let rig = rig(Mode::Open);
+    let of = |permission| {
+        let is_meant = |route: &&Route<NacosHttp, Params>| {
+            route.permission == permission
+                && !["/nacos/v2", "/nacos/v3", "/v1", "/v2", "/v3"]
+                    .iter()
+                    .any(|other| route.path.starts_with(other))
+        };
+        let routes = rig.nacos.router.all().filter(is_meant);
+        let mut lines: Vec<String> = routes.map(|route| format!("{} {}", route.method, route.path)).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(
+        of(Permission::Public),
+        [
+            "DELETE /nacos/v1/ns/health/server",
+            "GET /nacos",
+            "GET /nacos/actuator/health",
+            "GET /nacos/index.html",
+            "GET /nacos/v1/console/health/liveness",
+            "GET /nacos/v1/console/health/readiness",
+            "GET /nacos/v1/console/server/announcement",
+            "GET /nacos/v1/console/server/guide",
+            "GET /nacos/v1/console/server/state",
+            "GET /nacos/v1/core/cluster/health",
+            "GET /nacos/v1/cs/health",
+            "GET /nacos/v1/ns/health/server",
+            "GET /nacos/v1/ns/operator/metrics",
+            "GET /nacos/v1/ns/operator/switches",
+            "GET /nacos/v1/ns/ops/metrics",
+            "GET /nacos/v1/ns/ops/switches",
+            "POST /nacos/v1/auth/login",
+            "POST /nacos/v1/auth/users/login",
+            "POST /nacos/v1/ns/health/server",
+            "PUT /nacos/v1/ns/health/server",
+        ]
+    );
+    assert_eq!(
+        of(Permission::Admin),
+        [
+            "POST /nacos/v1/core/cluster/report",
+            "POST /nacos/v1/core/cluster/server/leave",
+            "POST /nacos/v1/core/cluster/switch/lookup",
+            "POST /nacos/v1/core/ops/raft",
+            "PUT /nacos/v1/auth/users",
+            "PUT /nacos/v1/ns/operator/log",
+            "PUT /nacos/v1/ns/operator/switches",
+            "PUT /nacos/v1/ns/ops/log",
+            "PUT /nacos/v1/ns/ops/switches",
+        ]
+    );
+    for route in rig.nacos.router.all() {
+        let reads = [http::Method::GET, http::Method::POST].contains(&route.method);
+        assert!(
+            route.permission != Permission::ClientRead || reads || is_any(&rig, route.path),
+            "{} {} reads",
+            route.method,
+            route.path
+        );
+        assert!(
+            route.permission != Permission::ClientWrite || route.method != http::Method::GET,
+            "{} {} writes",
+            route.method,
+            route.path
+        );
+    }
+}
+
+/// Whether a path takes every method, as some of Nacos do that only read.
+fn is_any(rig: &Rig, path: &str) -> bool {
+    rig.nacos.router.all().filter(|route| route.path == path).count() == 4
 }
 
 /// Each way in which clients prove who they are.
@@ -307,7 +411,7 @@ async fn unknown_paths_and_methods() {
         ("GET /nacos/v1/ns/Instance/list", 501),
         ("GET /nacos/v1/nsx", 404),
         ("GET /nacos/v1/zz", 404),
-        ("GET /nacos/v2/ns/instance", 404),
+        ("GET /nacos/v9/ns/instance", 404),
         ("GET /", 404),
         ("GET /nacos/v1/auth/login", 405),
     ] {
@@ -490,6 +594,7 @@ async fn instances_of_polaris() {
     let rig = rig(Mode::Open);
     let service = ServiceRef { namespace: "default", group: "DEFAULT_GROUP", name: "s" };
     let registration = Registration {
+        keeper: merak_domain::naming::Keeper::BEATS,
         key: InstanceKey::Address(AddressRef::new("127.0.0.1", 80).to_address()),
         kind: Kind::Polaris,
         cluster: ClusterName::new("c"),
@@ -499,7 +604,11 @@ async fn instances_of_polaris() {
         metadata: Metadata::from_pairs([("internal-nacos-cluster", "c"), ("k", "v")]),
         details: Some(Box::new(Details { ttl_secs: Some(5), ..Details::default() })),
     };
-    rig.nacos.naming.register(service, registration, Acknowledge::Done).await.expect("registers");
+    rig.nacos
+        .naming
+        .register(service, registration, Acknowledge::Done, merak_app::timeline::Actor::Clock)
+        .await
+        .expect("registers");
     #[rustfmt::skip]
     play(&rig, &[
         ("listed", "GET /ns/instance/list?serviceName=s", 200, r#""weight":2.5,"healthy":true,"enabled":true,"ephemeral":false,"clusterName":"c","serviceName":"DEFAULT_GROUP@@s","metadata":{"k":"v"},"#),
@@ -562,7 +671,9 @@ async fn switches_do_something() {
         ("entry=clientBeatInterval&value=7000&debug=true", 200),
         ("entry=lightBeatEnabled&value=false", 200),
         ("entry=defaultInstanceEphemeral&value=false", 200),
-        ("entry=distroThreshold&value=0.7", 400),
+        ("entry=distroThreshold&value=0.8", 200),
+        ("entry=distroThreshold&value=0", 400),
+        ("entry=noSuchSwitch&value=1", 200),
         ("value=1", 400),
         ("entry=check", 400),
     ] {
@@ -582,6 +693,230 @@ async fn switches_do_something() {
 }
 
 #[tokio::test]
+async fn pushes_are_counted_since_a_reset() {
+    let rig = rig(Mode::Open);
+    rig.nacos.metrics.pushes.inc_by(4);
+    rig.nacos.metrics.push_acks.inc_by(3);
+    #[rustfmt::skip]
+    play(&rig, &[
+        ("counted", "GET /ns/operator/push/state?reset=true&detail=true", 200, r#"{"succeed":3,"total":4,"ratio":0.75,"detail":{"avgPushCost":-1,"maxPushCost":-1},"reset":true}"#),
+        ("from now on", "POST /ns/ops/push/state", 200, r#"{"succeed":0,"total":0,"ratio":0.0,"reset":false}"#),
+    ]).await;
+}
+
+/// One who shut the door can open it again, and Nacos's own servers pass.
+#[tokio::test]
+async fn a_status_keeps_requests_out() {
+    let rig = rig(Mode::Open);
+    let (list, create) =
+        ("GET /nacos/v1/ns/instance/list?serviceName=s", "POST /nacos/v1/ns/service?serviceName=");
+    let metrics = "GET /nacos/v1/ns/operator/metrics";
+    for (index, (status, reads, writes, shown)) in [
+        ("UP", 200, 200, "UP"),
+        ("DOWN", 503, 503, ""),
+        ("READ_ONLY", 200, 503, "READ_ONLY"),
+        ("WRITE_ONLY", 503, 200, ""),
+        ("null", 200, 200, "UP"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let set =
+            "PUT /nacos/v1/ns/operator/switches?username=root&password=right&entry=overriddenServerStatus";
+        assert_eq!(ask(&rig, &format!("{set}&value={status}")).await.0, 200, "{status}");
+        assert_eq!(ask(&rig, list).await.0, reads, "{status}");
+        assert_eq!(ask(&rig, &format!("{create}{index}")).await.0, writes, "{status}");
+        let (answered, body) = ask(&rig, metrics).await;
+        assert_eq!(answered, reads, "{status}");
+        assert!(body.contains(shown), "{status}: {body}");
+        assert_eq!(ask(&rig, "GET /nacos/v1/ns/operator/switches").await.0, 200, "{status}");
+        assert_eq!(ask(&rig, "GET /nacos/v1/console/health/readiness").await.0, 200, "{status}");
+        let of_server = ask_with(&rig, list, "", &[("User-Agent", "Nacos-Server:v2")]).await;
+        assert_eq!(of_server.0, 200, "{status}: a server");
+    }
+    assert_eq!(rig.nacos.naming.counts().0, 3, "what was kept out made nothing");
+}
+
+#[tokio::test]
+async fn limited_urls_keep_requests_out() {
+    let rig = rig(Mode::Open);
+    let set = async |value: &str| {
+        let set = "PUT /nacos/v1/ns/operator/switches?username=root&password=right&entry=limitedUrlMap";
+        ask(&rig, &format!("{set}&value={value}")).await.0
+    };
+    let list = async |service: &str| {
+        ask(&rig, &format!("GET /nacos/v1/ns/instance/list?serviceName={service}")).await
+    };
+    let limited =
+        "%2Fnacos%2Fv1%2Fns%2Finstance%2Flist%3FserviceName%3Da:404,%2Fnacos%2Fv1%2Fns%2Foperator:503";
+    assert_eq!(set(limited).await, 200);
+    assert_eq!(list("a").await, (404, String::new()));
+    assert_eq!(list("ab").await.0, 404, "a beginning");
+    assert_eq!(list("b").await.0, 200);
+    assert_eq!(set("").await, 200, "the switches are never kept out");
+    assert_eq!(list("a").await.0, 404, "nothing changes nothing, as in Nacos");
+    assert_eq!(set("%2Fother:404").await, 200);
+    assert_eq!(list("a").await.0, 200);
+}
+
+#[tokio::test]
+async fn metadata_of_many_instances() {
+    let rig = rig(Mode::Open);
+    #[rustfmt::skip]
+    play(&rig, &[
+        ("one", "POST /ns/instance?serviceName=s&ip=127.0.0.1&port=80&metadata=a%3D1", 200, "ok"),
+        ("two", "POST /ns/instance?serviceName=s&ip=127.0.0.2&port=80&clusterName=c", 200, "ok"),
+        ("all", "PUT /ns/instance/metadata/batch?serviceName=s&metadata=b%3D2", 200, r#"{"updated":["127.0.0.1:80:unknown:DEFAULT:ephemeral","127.0.0.2:80:unknown:c:ephemeral"]}"#),
+        ("added", "GET /ns/instance?serviceName=s&ip=127.0.0.1&port=80", 200, r#""metadata":{"a":"1","b":"2"}"#),
+        ("named", "PUT /ns/instance/metadata/batch?serviceName=s&metadata=b%3D3&instances=%5B%7B%22ip%22%3A%22127.0.0.2%22%2C%22port%22%3A%2280%22%2C%22clusterName%22%3A%22c%22%7D%5D", 200, r#"{"updated":["127.0.0.2:80:unknown:c:ephemeral"]}"#),
+        ("replaced", "GET /ns/instance?serviceName=s&ip=127.0.0.2&port=80", 200, r#""metadata":{"b":"3"}"#),
+        ("in another cluster", "PUT /ns/instance/metadata/batch?serviceName=s&metadata=b%3D3&instances=%5B%7B%22ip%22%3A%22127.0.0.2%22%2C%22port%22%3A80%7D%5D", 200, r#"{"updated":[]}"#),
+        ("of the other kind", "PUT /ns/instance/metadata/batch?serviceName=s&metadata=b%3D3&consistencyType=persist&instances=%5B%7B%22ip%22%3A%22127.0.0.1%22%2C%22port%22%3A80%7D%5D", 200, r#"{"updated":[]}"#),
+        ("nobody", "PUT /ns/instance/metadata/batch?serviceName=s&metadata=b%3D3&instances=%5B%7B%22ip%22%3A%22127.0.0.9%22%2C%22port%22%3A80%7D%5D", 200, r#"{"updated":[]}"#),
+        ("no service", "PUT /ns/instance/metadata/batch?serviceName=none&metadata=b%3D3", 200, r#"{"updated":[]}"#),
+        ("keys go", "DELETE /ns/instance/metadata/batch?serviceName=s&metadata=%7B%22b%22%3A%22%22%7D", 200, "127.0.0.2"),
+        ("gone", "GET /ns/instance?serviceName=s&ip=127.0.0.1&port=80", 200, r#""metadata":{"a":"1"}"#),
+        ("outlives registering again", "POST /ns/instance?serviceName=s&ip=127.0.0.2&port=80&clusterName=c", 200, "ok"),
+        ("instances broken", "PUT /ns/instance/metadata/batch?serviceName=s&metadata=b%3D3&instances=%5B%7B", 400, ""),
+        ("instances without port", "PUT /ns/instance/metadata/batch?serviceName=s&metadata=b%3D3&instances=%5B%7B%22ip%22%3A%22a%22%7D%5D", 400, ""),
+        ("metadata missing", "PUT /ns/instance/metadata/batch?serviceName=s", 400, ""),
+        ("metadata broken", "PUT /ns/instance/metadata/batch?serviceName=s&metadata=%7B", 400, ""),
+        ("beat times that contradict", "PUT /ns/instance/metadata/batch?serviceName=s&metadata=preserved.ip.delete.timeout%3D1", 400, ""),
+        ("nothing of it", "GET /ns/instance?serviceName=s&ip=127.0.0.1&port=80", 200, r#""metadata":{"a":"1"}"#),
+    ]).await;
+    let too_long =
+        format!("PUT /nacos/v1/ns/instance/metadata/batch?serviceName=s&metadata=k%3D{}", "v".repeat(1024));
+    assert_eq!(ask(&rig, &too_long).await.0, 400, "with what is there it is too long");
+    let one = r#"{"ip":"127.0.0.1","port":80}"#;
+    let form = format!("serviceName=s&metadata=b%3D4&instances=[{}]", vec![one; 1001].join(","));
+    let (status, body) = ask_with(&rig, "PUT /nacos/v1/ns/instance/metadata/batch", &form, &[]).await;
+    assert_eq!(status, 400, "too many: {body}");
+}
+
+#[tokio::test]
+async fn names_statuses_and_subscribers() {
+    let rig = rig(Mode::Open);
+    #[rustfmt::skip]
+    play(&rig, &[
+        ("one", "POST /ns/instance?serviceName=orders&ip=127.0.0.1&port=80&healthy=false", 200, "ok"),
+        ("another", "POST /ns/service?serviceName=g@@bills&namespaceId=dev", 200, "ok"),
+        ("everywhere", "GET /ns/service/names", 200, r#"{"services":{"public":["DEFAULT_GROUP@@orders"],"dev":["g@@bills"]},"count":2}"#),
+        ("by any method", "POST /ns/service/names?namespaceId=public", 200, r#"{"services":{"public":["DEFAULT_GROUP@@orders"]},"count":1}"#),
+        ("by expression", "GET /ns/service/names?namespaceId=dev&expr=b.l%2B", 200, r#"["g@@bills"]"#),
+        ("none", "GET /ns/service/names?namespaceId=dev&expr=%5Eills", 200, r#"{"services":{"dev":[]},"count":0}"#),
+        ("no namespace", "GET /ns/service/names?namespaceId=none", 200, r#"{"services":{"none":[]},"count":0}"#),
+        ("expression broken", "GET /ns/service/names?expr=%28", 400, ""),
+        ("expression that would be huge", "GET /ns/service/names?expr=%28a%7B1000%7D%29%7B1000%7D", 400, ""),
+        ("statuses", "GET /ns/instance/statuses?key=public%23%23DEFAULT_GROUP@@orders", 200, r#"{"ips":["127.0.0.1:80_false"]}"#),
+        ("without namespace", "GET /ns/instance/statuses?key=DEFAULT_GROUP@@orders", 200, "127.0.0.1:80_false"),
+        ("of nothing", "GET /ns/instance/statuses?key=DEFAULT_GROUP@@none", 200, r#"{"ips":[]}"#),
+        ("without group", "GET /ns/instance/statuses?key=orders", 400, ""),
+        ("illegal", "GET /ns/instance/statuses?key=g@@a+b", 400, ""),
+        ("without key", "GET /ns/instance/statuses", 400, ""),
+        ("nobody subscribes", "GET /ns/service/subscribers?serviceName=orders&pageNo=x", 200, r#"{"subscribers":[],"count":0}"#),
+        ("to nothing", "GET /ns/service/subscribers?serviceName=none", 200, r#"{"subscribers":[],"count":0}"#),
+        ("to no service", "GET /ns/service/subscribers", 400, ""),
+        ("selectors", "GET /ns/service/selector/types", 200, r#"{"code":200,"message":null,"data":["label","none"]}"#),
+    ]).await;
+}
+
+#[tokio::test]
+async fn clusters_and_health() {
+    let rig = rig(Mode::Open);
+    #[rustfmt::skip]
+    play(&rig, &[
+        ("persistent", "POST /ns/instance?serviceName=p&ip=127.0.0.1&port=80&ephemeral=false", 200, "ok"),
+        ("checked by connecting", "GET /ns/service?serviceName=p", 200, r#"{"name":"DEFAULT","healthChecker":{"type":"TCP"},"metadata":{}}"#),
+        ("so not by hand", "PUT /ns/health?serviceName=p&ip=127.0.0.1&port=80&healthy=false", 400, ""),
+        ("by HTTP", "PUT /ns/cluster?serviceName=p&clusterName=DEFAULT&checkPort=81&useInstancePort4Check=false&healthChecker=%7B%22type%22%3A%22HTTP%22%2C%22path%22%3A%22/h%22%7D&metadata=k%3Dv", 200, "ok"),
+        ("shown", "GET /ns/service?serviceName=p", 200, r#"{"name":"DEFAULT","healthChecker":{"type":"HTTP","path":"/h","headers":"","expectedResponseCode":200},"metadata":{"k":"v"}}"#),
+        ("in the catalogue", "GET /ns/catalog/service?serviceName=p", 200, r#""defaultPort":80,"defaultCheckPort":81,"useIPPort4Check":false,"metadata":{"k":"v"}}"#),
+        ("a password is not shown", "PUT /ns/cluster?serviceName=p&clusterName=DEFAULT&checkPort=81&useInstancePort4Check=true&healthChecker=%7B%22type%22%3A%22MYSQL%22%2C%22user%22%3A%22u%22%2C%22pwd%22%3A%22hush%22%2C%22cmd%22%3A%22select+1%22%7D", 200, "ok"),
+        ("none to see", "GET /ns/service?serviceName=p", 200, r#"{"type":"MYSQL","user":"u","pwd":"","cmd":"select 1"}"#),
+        ("not at all", "PUT /ns/cluster?serviceName=p&clusterName=DEFAULT&checkPort=80&useInstancePort4Check=true&healthChecker=%7B%22type%22%3A%22NONE%22%7D", 200, "ok"),
+        ("now by hand", "PUT /ns/health/instance?serviceName=p&ip=127.0.0.1&port=80&healthy=false", 200, "ok"),
+        ("unhealthy", "GET /ns/instance?serviceName=p&ip=127.0.0.1&port=80", 200, r#""healthy":false"#),
+        ("by its other name", "PUT /ns/health?serviceName=p&ip=127.0.0.1&port=80&valid=true", 200, "ok"),
+        ("healthy", "GET /ns/instance?serviceName=p&ip=127.0.0.1&port=80", 200, r#""healthy":true"#),
+        ("one that is not there", "PUT /ns/health?serviceName=p&ip=127.0.0.9&port=80&valid=true", 200, "ok"),
+        ("another cluster is checked", "PUT /ns/health?serviceName=p&ip=127.0.0.1&port=80&valid=true&clusterName=c", 400, ""),
+        ("no service", "PUT /ns/health?serviceName=none&ip=127.0.0.1&port=80&valid=true", 400, ""),
+        ("not said what", "PUT /ns/health?serviceName=p&ip=127.0.0.1&port=80", 400, "'healthy'"),
+        ("no service to set on", "PUT /ns/cluster?serviceName=none&clusterName=c&checkPort=80&useInstancePort4Check=true&healthChecker=%7B%7D", 400, ""),
+        ("no cluster", "PUT /ns/cluster?serviceName=p&checkPort=80&useInstancePort4Check=true&healthChecker=%7B%7D", 400, ""),
+        ("no port", "PUT /ns/cluster?serviceName=p&clusterName=c&useInstancePort4Check=true&healthChecker=%7B%7D", 400, ""),
+        ("port text", "PUT /ns/cluster?serviceName=p&clusterName=c&checkPort=x&useInstancePort4Check=true&healthChecker=%7B%7D", 400, ""),
+        ("no checker", "PUT /ns/cluster?serviceName=p&clusterName=c&checkPort=80&useInstancePort4Check=true", 400, ""),
+        ("checker broken", "PUT /ns/cluster?serviceName=p&clusterName=c&checkPort=80&useInstancePort4Check=true&healthChecker=%7B", 400, ""),
+        ("a checker that cannot work", "PUT /ns/cluster?serviceName=p&clusterName=c&checkPort=80&useInstancePort4Check=true&healthChecker=%7B%22type%22%3A%22MYSQL%22%7D", 400, ""),
+        ("ephemeral ones beat", "POST /ns/instance?serviceName=e&ip=127.0.0.1&port=80", 200, "ok"),
+        ("even where nothing checks", "PUT /ns/cluster?serviceName=e&clusterName=DEFAULT&checkPort=80&useInstancePort4Check=true&healthChecker=%7B%22type%22%3A%22NONE%22%7D", 200, "ok"),
+        ("so not by hand either", "PUT /ns/health?serviceName=e&ip=127.0.0.1&port=80&healthy=false", 400, ""),
+        ("checkers", "GET /ns/health/checkers", 200, r#""MYSQL":{"user":null"#),
+        ("greeting", "POST /ns/health/server", 200, "healthy! total services: 2, local port:8848"),
+    ]).await;
+}
+
+#[tokio::test]
+async fn the_catalogue() {
+    let rig = rig(Mode::Open);
+    #[rustfmt::skip]
+    play(&rig, &[
+        ("one", "POST /ns/instance?serviceName=a&groupName=g&ip=127.0.0.1&port=80&enabled=false", 200, "ok"),
+        ("two", "POST /ns/instance?serviceName=a&groupName=g&ip=127.0.0.2&port=80&healthy=false", 200, "ok"),
+        ("three", "POST /ns/instance?serviceName=a&groupName=g&ip=127.0.0.3&port=80&clusterName=c", 200, "ok"),
+        ("empty", "POST /ns/service?serviceName=ab", 200, "ok"),
+        ("a page of instances", "GET /ns/catalog/instances?serviceName=g@@a&clusterName=DEFAULT&pageNo=2&pageSize=1", 200, r#"{"list":[{"instanceId":"127.0.0.2#80#DEFAULT#g@@a""#),
+        ("disabled ones too", "GET /ns/catalog/instances?serviceName=g@@a&clusterName=DEFAULT&pageNo=1&pageSize=10", 200, r#""enabled":false"#),
+        ("counted", "GET /ns/catalog/instances?serviceName=g@@a&clusterName=DEFAULT&pageNo=0&pageSize=10", 200, r#"{"list":[],"count":2}"#),
+        ("beyond", "GET /ns/catalog/instances?serviceName=g@@a&clusterName=DEFAULT&pageNo=99999999999&pageSize=99999999999", 200, r#"{"list":[],"count":2}"#),
+        ("no cluster", "GET /ns/catalog/instances?serviceName=g@@a&clusterName=zz&pageNo=1&pageSize=10", 404, ""),
+        ("cluster missing", "GET /ns/catalog/instances?serviceName=g@@a&pageNo=1&pageSize=10", 400, ""),
+        ("page missing", "GET /ns/catalog/instances?serviceName=g@@a&clusterName=c&pageSize=10", 400, ""),
+        ("no service", "GET /ns/catalog/service?serviceName=none", 404, ""),
+        ("services", "GET /ns/catalog/services?pageNo=1&pageSize=10", 200, r#"{"count":2,"serviceList":[{"name":"ab","groupName":"DEFAULT_GROUP","clusterCount":0,"ipCount":0,"healthyInstanceCount":0,"triggerFlag":"false"},{"name":"a","groupName":"g","clusterCount":2,"ipCount":3,"healthyInstanceCount":2,"triggerFlag":"false"}]}"#),
+        ("second page", "GET /ns/catalog/services?pageNo=2&pageSize=1", 200, r#"{"count":2,"serviceList":[{"name":"a""#),
+        ("by name", "GET /ns/catalog/services?pageNo=1&pageSize=10&serviceNameParam=b", 200, r#"{"count":1,"serviceList":[{"name":"ab""#),
+        ("by group", "GET /ns/catalog/services?pageNo=1&pageSize=10&groupNameParam=DEF", 200, r#"{"count":1,"serviceList":[{"name":"ab""#),
+        ("with instances only", "GET /ns/catalog/services?pageNo=1&pageSize=10&hasIpCount=true", 200, r#"{"count":1,"serviceList":[{"name":"a""#),
+        ("by address", "GET /ns/catalog/services?pageNo=1&pageSize=10&instance=127.0.0.2:80", 200, r#"{"count":1,"serviceList":[{"name":"a""#),
+        ("by another", "GET /ns/catalog/services?pageNo=1&pageSize=10&instance=127.0.0.2:8", 200, r#"{"count":0,"serviceList":[]}"#),
+        ("whole", "GET /ns/catalog/services?pageNo=2&pageSize=1&withInstances=true", 200, r#""clusterMap":{"DEFAULT":{"clusterName":null,"healthChecker":null,"metadata":null,"hosts":[{"valid":true,"metadata":{},"port":80,"ip":"127.0.0.1","weight":1.0,"enabled":false}"#),
+        ("none", "GET /ns/catalog/services?pageNo=1&pageSize=1&withInstances=true&serviceNameParam=zz", 200, "[]"),
+        ("another namespace", "GET /ns/catalog/services?pageNo=1&pageSize=1&namespaceId=dev", 200, r#"{"count":0"#),
+        ("round trips", "GET /ns/catalog/rt/service?serviceName=g@@a", 200, r#"{"clusters":[{"name":"DEFAULT","checkRTBest":-1"#),
+    ]).await;
+}
+
+#[tokio::test]
+async fn the_server_itself() {
+    let rig = rig(Mode::Open);
+    #[rustfmt::skip]
+    play(&rig, &[
+        ("servers", "GET /ns/operator/servers", 200, r#""key":"127.0.0.1:8848""#),
+        ("responsible", "GET /ns/ops/distro/client?ip=127.0.0.9&port=80", 200, r#"{"responsibleServer":"127.0.0.1:8848"}"#),
+        ("for whom", "GET /ns/ops/distro/client", 400, ""),
+        ("members", "GET /nacos/v1/core/cluster/nodes", 200, r#"{"code":200,"message":null,"data":[{"ip":"127.0.0.1","port":8848,"state":"UP""#),
+        ("by the beginning of an address", "GET /nacos/v1/core/cluster/nodes?keyword=127.0", 200, r#""data":[{"ip""#),
+        ("none", "GET /nacos/v1/core/cluster/nodes?keyword=nope", 200, r#""data":[]"#),
+        ("addresses", "GET /nacos/v1/core/cluster/simple/nodes", 200, r#""data":["127.0.0.1:8848"]"#),
+        ("self", "GET /nacos/v1/core/cluster/self", 200, r#""data":{"ip":"127.0.0.1""#),
+        ("state", "GET /nacos/v1/console/server/state", 200, r#""server_port":"8848""#),
+        ("announcement", "GET /nacos/v1/console/server/announcement?language=en-US", 200, r#""data":null"#),
+        ("nothing pushed", "GET /ns/operator/push/state", 200, r#"{"succeed":0,"total":0,"ratio":0.0,"reset":false}"#),
+        ("log without a level", "PUT /ns/operator/log?username=root&password=right&logName=naming-main", 400, ""),
+        ("log", "PUT /ns/operator/log?username=root&password=right&logName=naming-main&logLevel=INFO", 200, "ok"),
+        ("nobody leaves", "POST /nacos/v1/core/cluster/server/leave?username=root&password=right", 200, r#"{"code":405"#),
+    ]).await;
+    for path in
+        ["/nacos/v1/ns/operator/servers", "/nacos/v1/core/cluster/nodes", "/nacos/v1/console/server/state"]
+    {
+        let body = ask(&rig, &format!("GET {path}")).await.1;
+        serde_json::from_str::<serde_json::Value>(&body).expect("valid JSON");
+    }
+}
+
+#[tokio::test]
 async fn probes() {
     let rig = rig(Mode::Enforce);
     #[rustfmt::skip]
@@ -591,6 +926,12 @@ async fn probes() {
         ("all", "GET /ns/operator/metrics?onlyStatus=x", 200, r#""serviceCount":0"#),
         ("live", "GET /nacos/v1/console/health/liveness", 200, "OK"),
         ("ready", "GET /nacos/v1/console/health/readiness", 200, "OK"),
+        ("what start scripts wait for", "GET /nacos/", 200, ""),
+        ("and others", "GET /nacos/index.html", 200, ""),
+        ("Spring", "GET /nacos/actuator/health", 200, r#"{"status":"UP"}"#),
+        ("configs", "GET /nacos/v1/cs/health", 200, "UP"),
+        ("cluster", "GET /nacos/v1/core/cluster/health", 200, r#""data":"UP""#),
+        ("greeting", "GET /ns/health/server", 200, "Hello"),
     ]).await;
 }
 
@@ -638,7 +979,7 @@ async fn login_sets_the_bearer_header() {
     let request = Request::post("/nacos/v1/auth/login?username=app&password=right").body(());
     let (head, ()) = request.expect("a good request").into_parts();
     let Match::Route(route) = rig.nacos.find(&head) else { panic!("the route is there") };
-    let response = rig.nacos.pass(route, &head, b"").await.expect("passes");
+    let response = rig.nacos.pass(route, &head, b"", PEER).await.expect("passes");
     let bearer = response.headers()[header::AUTHORIZATION].to_str().expect("a text");
     assert!(bearer.starts_with("Bearer ") && bearer.len() > 20, "{bearer}");
 }

@@ -7,23 +7,25 @@
 use super::super::check::{self, Named, Target};
 use super::super::{convert, errors};
 use super::{PolarisGrpc, response};
+use merak_app::commit::Which;
 use merak_app::naming::NamingError;
+use merak_app::timeline::Actor;
 use merak_domain::naming::{AddressRef, InstanceId, InstanceRef, ServiceKey};
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{Instance, Response};
 
 impl PolarisGrpc {
     /// Answers a deregistration with the request and the id.
-    pub(super) async fn deregister(&self, mut said: Instance) -> Response {
+    pub(super) async fn deregister(&self, mut said: Instance, by: Actor) -> Response {
         let (gone, id) = match check::deregistration(&said) {
             Err(code) => return Response { instance: Some(said), ..response(code) },
-            Ok(Target::Id(id)) => (self.deregister_id(id, &said).await, None),
+            Ok(Target::Id(id)) => (self.deregister_id(id, &said, by).await, None),
             Ok(Target::Address(named)) => match named.address() {
                 // The check of lengths has refused it before.
                 None => return Response { instance: Some(said), ..response(codes::INVALID_INSTANCE_PORT) },
                 Some(address) => {
                     let id = convert::computed_id(named.service, address);
-                    (self.deregister_address(&named, address).await, Some(id.to_string()))
+                    (self.deregister_address(&named, address, by).await, Some(id.to_string()))
                 }
             },
         };
@@ -34,16 +36,16 @@ impl PolarisGrpc {
         Response { instance: Some(said), ..response(code) }
     }
 
-    async fn deregister_id(&self, text: &str, said: &Instance) -> Result<bool, NamingError> {
+    async fn deregister_id(&self, text: &str, said: &Instance, by: Actor) -> Result<bool, NamingError> {
         let id = InstanceId::parse(text);
         if let Some((service, key)) = self.naming.by_id(&id) {
-            return self.naming.deregister(ServiceKey::as_ref(&service), key.as_ref(), |_| true).await;
+            return self.naming.deregister(ServiceKey::as_ref(&service), key.as_ref(), Which::Durable, by).await;
         }
         // An ephemeral instance is not known by id; where the address came along, it may be the one with that id.
         let Ok(named) = check::named(said) else { return Ok(false) };
         match named.address() {
             Some(address) if convert::computed_id(named.service, address) == id => {
-                self.deregister_address(&named, address).await
+                self.deregister_address(&named, address, by).await
             }
             _ => Ok(false),
         }
@@ -53,7 +55,8 @@ impl PolarisGrpc {
         &self,
         named: &Named<'_>,
         address: AddressRef<'_>,
+        by: Actor,
     ) -> Result<bool, NamingError> {
-        self.naming.deregister(named.service, InstanceRef::Address(address), |_| true).await
+        self.naming.deregister(named.service, InstanceRef::Address(address), Which::Addressed, by).await
     }
 }

@@ -29,6 +29,7 @@ use heartbeat::Batches;
 use merak_app::access::Access;
 use merak_app::metrics::Metrics;
 use merak_app::naming::Naming;
+use merak_app::timeline::Actor;
 use merak_app::ports::Clock;
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{DelHeartbeatsRequest, DelHeartbeatsResponse, Response};
@@ -87,6 +88,7 @@ impl PolarisGrpc {
             tracing::debug!(%peer, path = request.uri().path(), "no such method");
             return Status::unimplemented("").into_http();
         };
+        let by = Actor::Client(peer.ip());
         // The future of a call is moved about by every layer: only heartbeats, which are short and by far the most,
         // are part of it, all others are behind a pointer.
         match method.kind {
@@ -94,11 +96,11 @@ impl PolarisGrpc {
             Kind::Discover => Box::pin(self.discover(method, request)).await,
             Kind::Register => {
                 let register =
-                    |headers: MetadataMap, said| async move { Ok(self.register(&headers, said).await) };
+                    |headers: MetadataMap, said| async move { Ok(self.register(&headers, said, by).await) };
                 Box::pin(self.unary(method, request, register)).await
             }
             Kind::Deregister => {
-                let deregister = |_, said| async { Ok(self.deregister(said).await) };
+                let deregister = |_, said| async move { Ok(self.deregister(said, by).await) };
                 Box::pin(self.unary(method, request, deregister)).await
             }
             Kind::ReportClient => {

@@ -5,6 +5,7 @@
 use super::super::{check, convert, errors};
 use super::{PolarisGrpc, response};
 use merak_app::naming::Acknowledge;
+use merak_app::timeline::Actor;
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{Instance, Response};
 use tonic::metadata::MetadataMap;
@@ -14,7 +15,7 @@ const ASYNC_HEADER: &str = "async-regis";
 
 impl PolarisGrpc {
     /// Answers a registration. A client needs `instance` in the answer, or it fails.
-    pub(super) async fn register(&self, headers: &MetadataMap, said: Instance) -> Response {
+    pub(super) async fn register(&self, headers: &MetadataMap, said: Instance, by: Actor) -> Response {
         let (named, address) = match check::registration(&said) {
             Ok(checked) => checked,
             Err(code) => return Response { instance: Some(said), ..response(code) },
@@ -22,7 +23,7 @@ impl PolarisGrpc {
         let (registration, id) = convert::registration(&said, &named, address);
         let acknowledge =
             if headers.contains_key(ASYNC_HEADER) { Acknowledge::Queued } else { Acknowledge::Done };
-        if let Err(error) = self.naming.register(named.service, registration, acknowledge).await {
+        if let Err(error) = self.naming.register(named.service, registration, acknowledge, by).await {
             return Response { instance: Some(said), ..response(errors::code(&error)) };
         }
         let host = Some(named.host.to_owned());

@@ -22,6 +22,7 @@ fn beating(port: u32) -> Instance {
 /// What a Nacos client registers at the address of [`orders`].
 async fn register_nacos(world: &World, port: u16, kind: Kind) {
     let registration = Registration {
+        keeper: merak_domain::naming::Keeper::BEATS,
         key: InstanceKey::Address(AddressRef::new("127.0.0.1", port).to_address()),
         kind,
         cluster: ClusterName::default(),
@@ -31,7 +32,7 @@ async fn register_nacos(world: &World, port: u16, kind: Kind) {
         metadata: Metadata::default(),
         details: None,
     };
-    world.naming.register(SERVICE, registration, Acknowledge::Done).await.expect("registers");
+    world.naming.register(SERVICE, registration, Acknowledge::Done, merak_app::timeline::Actor::Clock).await.expect("registers");
 }
 
 fn is_there(world: &World, port: u16) -> bool {

@@ -1,0 +1,7 @@
+// What the applications serve each other.
+
+package sample;
+
+public interface Names {
+    String name();
+}

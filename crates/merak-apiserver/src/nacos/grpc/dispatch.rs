@@ -1,0 +1,139 @@
+//! From the type of a request to its handler, through the gate.
+//!
+//! Invariant: a request is answered only through [`find`], so none is without a permission.
+//! Not here: what is read from a request ([`super::convert`]), how a failure is said ([`super::errors`]).
+
+use super::connection::{Connection, Session};
+use super::errors::Failure;
+use super::{answers, instance, service};
+use bytes::Bytes;
+use merak_app::access::{Caller, Credentials, Permission, Verdict, decide};
+use merak_wire::nacos::payload::{Payload, framed};
+use std::sync::Arc;
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    ServerCheck,
+    HealthCheck,
+    Instance,
+    Batch,
+    Persistent,
+    Query,
+    List,
+    Subscribe,
+    FuzzyWatch,
+    /// What servers ask of each other.
+    OfServers,
+}
+
+/// A request: what it asks for, what its sender must be allowed, and the type of its answer.
+type Row = (&'static str, Ask, Permission, &'static str);
+
+/// Every request there is, the busiest first.
+const REQUESTS: [Row; 14] = {
+    use Permission::{Admin, ClientRead, ClientWrite, Public};
+    [
+        ("HealthCheckRequest", Ask::HealthCheck, Public, "HealthCheckResponse"),
+        ("InstanceRequest", Ask::Instance, ClientWrite, "InstanceResponse"),
+        ("ServiceQueryRequest", Ask::Query, ClientRead, "QueryServiceResponse"),
+        ("SubscribeServiceRequest", Ask::Subscribe, ClientRead, "SubscribeServiceResponse"),
+        ("BatchInstanceRequest", Ask::Batch, ClientWrite, "BatchInstanceResponse"),
+        ("PersistentInstanceRequest", Ask::Persistent, ClientWrite, "InstanceResponse"),
+        ("ServiceListRequest", Ask::List, ClientRead, "ServiceListResponse"),
+        ("ServerCheckRequest", Ask::ServerCheck, Public, "ServerCheckResponse"),
+        ("DistroDataRequest", Ask::OfServers, Admin, ERROR),
+        ("MemberReportRequest", Ask::OfServers, Admin, ERROR),
+        ("ServerLoaderInfoRequest", Ask::OfServers, Admin, ERROR),
+        ("ServerReloadRequest", Ask::OfServers, Admin, ERROR),
+        ("ConfigChangeClusterSyncRequest", Ask::OfServers, Admin, ERROR),
+        ("NamingFuzzyWatchRequest", Ask::FuzzyWatch, ClientRead, "NamingFuzzyWatchResponse"),
+    ]
+};
+
+/// The answer to what is not answered by its own type.
+const ERROR: &str = "ErrorResponse";
+
+fn find(kind: &str) -> Option<&'static Row> {
+    REQUESTS.iter().find(|(name, ..)| *name == kind)
+}
+
+/// The answer to a request, framed.
+pub(super) async fn answer(connection: &Arc<Connection>, request: &Payload) -> Bytes {
+    connection.touch();
+    let row = find(request.kind());
+    let answered = match row {
+        None if (connection.server.is_ready)() => Err(Failure::NoSuchRequest),
+        None => Err(Failure::NotReady),
+        Some((_, ask, permission, _)) => carry_out(connection, request, *ask, *permission).await,
+    };
+    answered.unwrap_or_else(|failure| said(&failure, row.map_or(ERROR, |row| row.3)))
+}
+
+fn said(failure: &Failure, typed: &'static str) -> Bytes {
+    let shape = failure.shape();
+    if shape.error == 500 && shape.is_typed {
+        tracing::error!(error = failure as &dyn std::error::Error, "a request failed");
+    }
+    let mut json = failure.json();
+    if shape.is_typed && typed == "ServiceListResponse" {
+        json.extend_from_slice(br#","count":0,"serviceNames":[]"#);
+    }
+    json.push(b'}');
+    framed(if shape.is_typed { typed } else { ERROR }, &json)
+}
+
+async fn carry_out(
+    connection: &Arc<Connection>,
+    request: &Payload,
+    ask: Ask,
+    permission: Permission,
+) -> Result<Bytes, Failure> {
+    let server = &connection.server;
+    if !(server.is_ready)() {
+        return Err(Failure::NotReady);
+    }
+    match ask {
+        Ask::ServerCheck => return Ok(answers::server_check(connection.id())),
+        Ask::OfServers => return Err(Failure::ServersOnly),
+        _ => {}
+    }
+    let session = connection.session().ok_or(Failure::Unregistered)?;
+    if ask == Ask::HealthCheck {
+        return Ok(answers::health());
+    }
+    pass(connection, request, permission).await?;
+    let json = request.json();
+    match ask {
+        Ask::Instance => instance::instance(server, naming(&session), json).await,
+        Ask::Batch => instance::batch(server, naming(&session), json).await,
+        Ask::Persistent => instance::persistent(server, &session, json).await,
+        Ask::Query => service::query(server, json),
+        Ask::List => service::list(server, json),
+        Ask::Subscribe => service::subscribe(connection, &session, json),
+        Ask::FuzzyWatch => super::fuzzy::watch(connection, &session, json),
+        Ask::ServerCheck | Ask::OfServers | Ask::HealthCheck => Err(Failure::NoSuchRequest),
+    }
+}
+
+/// The session, if it is one for naming.
+pub(super) fn naming(session: &Session) -> Result<&Session, Failure> {
+    if session.is_naming { Ok(session) } else { Err(Failure::NotNaming) }
+}
+
+/// Lets a request through the gate, or turns it away. Where anybody may pass, nothing is looked for in it.
+async fn pass(connection: &Connection, request: &Payload, permission: Permission) -> Result<(), Failure> {
+    let server = &connection.server;
+    if decide(server.access.mode(), permission, &Caller::Anonymous) == Verdict::Allow {
+        return Ok(());
+    }
+    let credentials = Credentials {
+        token: request.header("accessToken"),
+        password: request.header("username").zip(request.header("password")),
+    };
+    let verdict = server.access.check(permission, credentials).await?;
+    if verdict != Verdict::Allow {
+        server.metrics.access_refused.inc();
+    }
+    if verdict.passes() { Ok(()) } else { Err(Failure::Refused) }
+}

@@ -1,0 +1,63 @@
+//! Writing down what happens to instances.
+//!
+//! Not here: the timelines themselves ([`crate::timeline`]).
+
+use super::{Cause, Registry, ShardCell};
+use crate::timeline::{Actor, Happening, Moment};
+use merak_domain::naming::{Address, Instance, Removal, ServiceKey, ServiceRef};
+use std::sync::Arc;
+
+impl Registry {
+    /// What happened lately to the instances of a service, or to what listened on one address of it, oldest first.
+    pub fn timeline(&self, service: ServiceRef<'_>, address: Option<&Address>) -> Vec<Moment> {
+        self.cell(service).timeline.of(service, address)
+    }
+
+    pub(super) fn note(
+        &self,
+        cell: &ShardCell,
+        service: &Arc<ServiceKey>,
+        now: &Instance,
+        before: Option<&Instance>,
+        cause: Cause,
+    ) {
+        let what = match before {
+            _ if cause.by == Actor::Start => return,
+            None => Happening::Registered,
+            Some(before) if before.healthy && !now.healthy => Happening::Unhealthy,
+            Some(before) if !before.healthy && now.healthy => Happening::Healthy,
+            Some(before) if before.is_shown_like(now) => return,
+            Some(_) => Happening::Changed,
+        };
+        self.write_down(cell, service, now, what, cause.by);
+    }
+
+    pub(super) fn note_removal(
+        &self,
+        cell: &ShardCell,
+        service: &Arc<ServiceKey>,
+        before: &Instance,
+        reason: Removal,
+        cause: Cause,
+    ) {
+        let what = match reason {
+            Removal::Deregistered => Happening::Deregistered,
+            Removal::Expired => Happening::Expired,
+            Removal::Disconnected => Happening::Disconnected,
+            Removal::Replaced => Happening::Replaced,
+        };
+        self.write_down(cell, service, before, what, cause.by);
+    }
+
+    fn write_down(
+        &self,
+        cell: &ShardCell,
+        service: &Arc<ServiceKey>,
+        instance: &Instance,
+        what: Happening,
+        by: Actor,
+    ) {
+        let (service, instance) = (Arc::clone(service), instance.key.clone());
+        cell.timeline.note(Moment { at_ms: self.clock.wall_ms(), service, instance, what, by });
+    }
+}

@@ -1,0 +1,119 @@
+//! Ephemeral instances that connections keep, and two connections that keep the same one.
+//!
+//! An address is one instance, whoever registered it. Where a second connection registers what a first one keeps,
+//! the newest words are shown, and the first one's claim is remembered: when the second goes, the instance is the
+//! first one's again, as it said it. So a live client's instance is never removed by another's end.
+//!
+//! Invariant: a claim belongs to an open connection, or to one that ended lately and whose end will remove it.
+//! Not here: which connections are open ([`crate::clients`]).
+
+use super::{Cause, Registry, ShardCell, ShardState};
+use crate::timeline::Actor;
+use hashbrown::HashMap;
+use merak_domain::naming::key::instance_hash;
+use merak_domain::naming::{
+    Change, Instance, InstanceRef, Keeper, Kind, Removal, ServiceKey, ServiceRef,
+};
+use std::sync::Arc;
+
+/// Claims by the hash of service and instance.
+pub(super) type Claims = HashMap<u64, Vec<Claim>>;
+
+/// What a connection keeps although another one has registered it since.
+pub(super) struct Claim {
+    service: Arc<ServiceKey>,
+    /// As it was while it was that connection's.
+    instance: Arc<Instance>,
+}
+
+impl Claim {
+    fn is(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> bool {
+        self.instance.key.as_ref() == instance && ServiceKey::as_ref(&self.service) == service
+    }
+}
+
+impl Registry {
+    /// Ends what `keeper` keeps of an instance: its claim, or the instance itself, which then is that of the newest
+    /// other claim, if there is one. `false`: it touches what is on disk, and the committer must decide it.
+    pub fn release(
+        &self,
+        service: ServiceRef<'_>,
+        instance: InstanceRef<'_>,
+        keeper: Keeper,
+        reason: Removal,
+        by: Actor,
+    ) -> bool {
+        let cell = self.cell(service);
+        let hash = instance_hash(&self.hasher, service, instance);
+        let mut state = cell.state.write();
+        take_claim(cell, hash, |claim| claim.is(service, instance) && claim.instance.keeper == keeper);
+        let is_its = |found: &Instance| found.kind == Kind::Ephemeral && found.keeper == keeper;
+        let changes = state.naming.deregister(service, instance, is_its, reason);
+        if changes.iter().any(Change::is_durable) {
+            return false;
+        }
+        for change in &changes {
+            self.apply_locked(cell, &mut state, change, Cause::other(by));
+        }
+        true
+    }
+
+    /// The instance that stood in for others is gone: the newest claim's is there again, before anybody looks.
+    pub(super) fn restore_claim(
+        &self,
+        cell: &ShardCell,
+        state: &mut ShardState,
+        service: &Arc<ServiceKey>,
+        gone: &Instance,
+        by: Actor,
+    ) {
+        let name = ServiceKey::as_ref(service);
+        let hash = instance_hash(&self.hasher, name, gone.key.as_ref());
+        let Some(claim) = take_claim(cell, hash, |claim| claim.is(name, gone.key.as_ref())) else { return };
+        let at = self.stamp();
+        let again = Instance {
+            revision: at.revision,
+            modified_secs: at.wall_secs,
+            ..Instance::clone(&claim.instance)
+        };
+        let change = Change::PutInstance(claim.service, Arc::new(again));
+        self.apply_locked(cell, state, &change, Cause::registered(by));
+    }
+
+    /// An instance is kept by somebody else than before.
+    pub(super) fn keeper_changed(
+        &self,
+        cell: &ShardCell,
+        hash: u64,
+        service: &Arc<ServiceKey>,
+        now: &Instance,
+        before: &Arc<Instance>,
+    ) {
+        let name = ServiceKey::as_ref(service);
+        let mut claims = cell.claims.lock();
+        if let Some(of) = claims.get_mut(&hash) {
+            of.retain(|claim| {
+                !(claim.is(name, now.key.as_ref()) && claim.instance.keeper == now.keeper)
+            });
+        }
+        if before.keeper.as_connection().is_some() && before.kind == Kind::Ephemeral {
+            let claim = Claim { service: Arc::clone(service), instance: Arc::clone(before) };
+            claims.entry(hash).or_default().push(claim);
+        }
+        if claims.get(&hash).is_some_and(Vec::is_empty) {
+            claims.remove(&hash);
+        }
+    }
+}
+
+/// Takes out the newest claim that fits.
+fn take_claim(cell: &ShardCell, hash: u64, fits: impl Fn(&Claim) -> bool) -> Option<Claim> {
+    let mut claims = cell.claims.lock();
+    let of = claims.get_mut(&hash)?;
+    let at = of.iter().rposition(fits)?;
+    let claim = of.remove(at);
+    if of.is_empty() {
+        claims.remove(&hash);
+    }
+    Some(claim)
+}
