@@ -48,7 +48,7 @@ crash:
 	MERAK_CRASH_ROUNDS=1000 $(CARGO) test --release --package merak --test crash --package merak-store -- --nocapture
 
 ## Beside r-nacos (make install-rnacos), Nacos and polaris-server (NACOS_DIST, POLARIS_DIST) where present, and the bare
-## stack. About 20 minutes; the page and its charts go to target/bench. BENCH="--rounds 1 --only beat" is a quick look.
+## stack. About 35 minutes; the page and its charts go to target/bench. BENCH="--rounds 1 --only beat" is a quick look.
 bench:
 	$(CARGO) build --release --package merak --package merak-bench
 	RNACOS_BIN=$${RNACOS_BIN:-$(TOOLS)/bin/rnacos} target/release/merak-bench compare --merak target/release/merak --out target/bench $(BENCH)

@@ -6,6 +6,8 @@
 //! Start reading at [`naming`], then [`registry`] and [`commit`].
 
 pub mod access;
+#[cfg(test)]
+mod client_tests;
 pub mod clients;
 pub mod commit;
 pub mod health;

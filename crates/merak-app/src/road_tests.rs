@@ -25,20 +25,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// One server's core.
-struct Rig {
-    naming: Naming,
+pub(crate) struct Rig {
+    pub(crate) naming: Naming,
     registry: Arc<Registry>,
     commits: CommitHandle,
     metrics: Arc<Metrics>,
     switches: Arc<Switches>,
-    supervisor: Supervisor,
+    pub(crate) supervisor: Supervisor,
 }
 
 fn shown(service: ServiceRef<'_>) -> Cow<'_, str> {
     Cow::Borrowed(service.name)
 }
 
-async fn rig(store: &MemoryStore) -> Rig {
+pub(crate) async fn rig(store: &MemoryStore) -> Rig {
     rig_with(store, Mode::Batch, 1000).await
 }
 
@@ -74,13 +74,13 @@ async fn rig_with(store: &MemoryStore, mode: Mode, queue_max: usize) -> Rig {
     Rig { naming, registry, commits, metrics, switches, supervisor }
 }
 
-const DEMO: ServiceRef<'static> = ServiceRef { namespace: "default", group: "DEFAULT_GROUP", name: "demo" };
+pub(crate) const DEMO: ServiceRef<'static> = ServiceRef { namespace: "default", group: "DEFAULT_GROUP", name: "demo" };
 
-fn at(port: u16) -> InstanceRef<'static> {
+pub(crate) fn at(port: u16) -> InstanceRef<'static> {
     InstanceRef::Address(AddressRef::new("127.0.0.1", port))
 }
 
-fn said(port: u16, kind: Kind) -> Registration {
+pub(crate) fn said(port: u16, kind: Kind) -> Registration {
     Registration {
         keeper: Keeper::BEATS,
         key: InstanceKey::Address(AddressRef::new("127.0.0.1", port).to_address()),
@@ -105,7 +105,7 @@ impl Rig {
     }
 
     /// Port and health of what is there.
-    fn seen(&self) -> Vec<(u16, bool)> {
+    pub(crate) fn seen(&self) -> Vec<(u16, bool)> {
         let Some(view) = self.naming.view(DEMO) else { return Vec::new() };
         view.instances.iter().map(|i| (i.key.address().port, i.healthy)).collect()
     }

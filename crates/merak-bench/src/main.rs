@@ -37,67 +37,36 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
-        Command::NacosHttp(arguments) => {
-            let report =
-                runtime(arguments.load.output.threads)?.block_on(scenario::nacos_http::run(&arguments))?;
-            publish(&report, &arguments.load.output)
-        }
-        Command::PolarisGrpc(arguments) => {
-            let runtime = runtime(arguments.load.output.threads)?;
-            let report = match arguments.scenario {
-                PolarisScenario::Visibility => runtime.block_on(scenario::visibility::run(&arguments))?,
-                _ => runtime.block_on(scenario::polaris_grpc::run(&arguments))?,
-            };
-            publish(&report, &arguments.load.output)
-        }
-        Command::NacosGrpc(arguments) => {
-            let report =
-                runtime(arguments.load.output.threads)?.block_on(scenario::nacos_grpc::run(&arguments))?;
-            publish(&report, &arguments.load.output)
-        }
-        Command::Push(arguments) => {
-            let report = runtime(arguments.output.threads)?.block_on(scenario::push::run(&arguments))?;
-            publish(&report, &arguments.output)
-        }
-        Command::UdpPush(arguments) => {
-            let report = runtime(arguments.output.threads)?.block_on(scenario::udp_push::run(&arguments))?;
-            publish(&report, &arguments.output)
-        }
-        Command::Reconnect(arguments) => {
-            let report = runtime(arguments.output.threads)?.block_on(scenario::reconnect::run(&arguments))?;
-            publish(&report, &arguments.output)
-        }
-        Command::Idle(arguments) => {
-            let report = runtime(arguments.output.threads)?.block_on(scenario::idle::run(&arguments))?;
-            publish(&report, &arguments.output)
-        }
-        Command::Vanish(arguments) => {
-            let report = runtime(arguments.output.threads)?.block_on(scenario::vanish::run(&arguments))?;
-            publish(&report, &arguments.output)
-        }
-        Command::Churn(arguments) => {
-            let report = runtime(arguments.output.threads)?.block_on(scenario::churn::run(&arguments))?;
-            publish(&report, &arguments.output)
-        }
-        Command::Memory(arguments) => {
-            let report = runtime(arguments.output.threads)?.block_on(scenario::memory::run(&arguments))?;
-            publish(&report, &arguments.output)
-        }
-        Command::OneService(arguments) => {
-            let report =
-                runtime(arguments.output.threads)?.block_on(scenario::one_service::run(&arguments))?;
-            publish(&report, &arguments.output)
-        }
-        Command::FloorHttp(arguments) => {
-            runtime(arguments.threads)?.block_on(floor::http::serve(&arguments))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::FloorGrpc(arguments) => {
-            runtime(arguments.threads)?.block_on(floor::grpc::serve(&arguments))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Compare(arguments) => runtime(1)?.block_on(compare::run(&arguments)),
+        Command::NacosHttp(what) => measure(&what.load.output, scenario::nacos_http::run(&what)),
+        Command::NacosGrpc(what) => measure(&what.load.output, scenario::nacos_grpc::run(&what)),
+        Command::PolarisGrpc(what) => match what.scenario {
+            PolarisScenario::Visibility => measure(&what.load.output, scenario::visibility::run(&what)),
+            _ => measure(&what.load.output, scenario::polaris_grpc::run(&what)),
+        },
+        Command::Push(what) => measure(&what.output, scenario::push::run(&what)),
+        Command::UdpPush(what) => measure(&what.output, scenario::udp_push::run(&what)),
+        Command::Reconnect(what) => measure(&what.output, scenario::reconnect::run(&what)),
+        Command::Idle(what) => measure(&what.output, scenario::idle::run(&what)),
+        Command::Vanish(what) => measure(&what.output, scenario::vanish::run(&what)),
+        Command::Churn(what) => measure(&what.output, scenario::churn::run(&what)),
+        Command::Memory(what) => measure(&what.output, scenario::memory::run(&what)),
+        Command::OneService(what) => measure(&what.output, scenario::one_service::run(&what)),
+        Command::FloorHttp(what) => serve(what.threads, floor::http::serve(&what)),
+        Command::FloorGrpc(what) => serve(what.threads, floor::grpc::serve(&what)),
+        Command::Compare(what) => runtime(1)?.block_on(compare::run(&what)),
     }
+}
+
+/// Runs a scenario and shows what it found.
+fn measure(output: &Output, scenario: impl Future<Output = Result<Report>>) -> Result<ExitCode> {
+    let report = runtime(output.threads)?.block_on(scenario)?;
+    publish(&report, output)
+}
+
+/// Runs a floor until it is ended.
+fn serve(threads: u16, floor: impl Future<Output = Result<()>>) -> Result<ExitCode> {
+    runtime(threads)?.block_on(floor)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// One thread needs no scheduler that moves work between threads, and is cheaper without.

@@ -1,7 +1,7 @@
 //! Which part is made of which: the only place that knows all of them.
 //!
 //! Invariant: a part gets what it needs as arguments, and the server it makes holds everything that was loaded
-//! before a door opens. It ends in the order of `TaskKind`: doors, leases, committer.
+//! before a door opens. It ends in the order of `TaskKind`: doors, leases, health checks, committer.
 //! Not here: what the parts do; settings (`crate::config`), the order around it (`crate::serve`).
 //! Start reading at [`start()`].
 

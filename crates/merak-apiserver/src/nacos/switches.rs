@@ -159,7 +159,7 @@ impl NacosSwitches {
             "masters" => kept.masters = Some(value.split(',').map(|name| name.trim().into()).collect()),
             "distroThreshold" => {
                 let share = value.parse().ok().filter(|share: &f64| share.is_finite() && *share > 0.0);
-                kept.distro_threshold = share.ok_or(unfit("a number above 0"))?;
+                kept.distro_threshold = share.ok_or_else(|| unfit("a number above 0"))?;
             }
             "autoChangeHealthCheckEnabled" => kept.auto_change_health_check = boolean(value)?,
             "distro" => kept.distro = boolean(value)?,
@@ -179,8 +179,9 @@ impl NacosSwitches {
             }
             "pushVersion" => {
                 let expected = "java, go, python, c or csharp, a colon and a version such as 1.0.0";
-                let (library, version) = value.split_once(':').ok_or(unfit(expected))?;
-                let at = LIBRARIES.iter().position(|known| *known == library).ok_or(unfit(expected))?;
+                let (library, version) = value.split_once(':').ok_or_else(|| unfit(expected))?;
+                let at =
+                    LIBRARIES.iter().position(|known| *known == library).ok_or_else(|| unfit(expected))?;
                 if !is_version(version) {
                     return Err(unfit(expected));
                 }
@@ -280,7 +281,7 @@ fn unfit(expected: &'static str) -> Failure {
 }
 
 fn number(value: &str, legal: RangeInclusive<u32>, expected: &'static str) -> Result<u32, Failure> {
-    value.parse().ok().filter(|number| legal.contains(number)).ok_or(unfit(expected))
+    value.parse().ok().filter(|number| legal.contains(number)).ok_or_else(|| unfit(expected))
 }
 
 /// The words Nacos knows. It takes any other for no; here a word with a typing error changes nothing.
@@ -328,7 +329,7 @@ fn limited_urls(value: &str) -> Result<BTreeMap<Box<str>, u16>, Failure> {
         (!url.is_empty()).then(|| (url.into(), status))
     };
     let entries: Option<BTreeMap<_, _>> = value.split(',').map(entry).collect();
-    entries.ok_or(unfit("url:status,url:status with statuses from 200 to 599"))
+    entries.ok_or_else(|| unfit("url:status,url:status with statuses from 200 to 599"))
 }
 
 fn is_version(text: &str) -> bool {

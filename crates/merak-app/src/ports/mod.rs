@@ -1,6 +1,6 @@
 //! What the core needs from outside, each as small as it can be.
 //!
-//! Invariant: a port says what is promised, in domain types; the store has a fake and a suite in `crate::testing`;
+//! Invariant: a port says what is promised, in domain types; store and recall have a fake and a suite in `crate::testing`;
 //! time is faked by pausing tokio's.
 //! Not here: the adapters (`merak-store`, [`crate::health::probe`], later `merak-cluster`).
 

@@ -68,14 +68,11 @@ pub(crate) async fn run(arguments: &Idle) -> Result<Report> {
     report.set("subscribed", arguments.subscribe);
     report.set("held", format!("{} s", arguments.hold));
     let kib = |grown: u64| quotient(bytes(grown) / 1024.0, f64::from(arguments.connections));
-    report.facts = vec![
-        Fact::new(EACH, kib(after.resident.saturating_sub(before.resident)), "KiB"),
-        Fact::new(
-            "resident per connection after the hold",
-            kib(held.resident.saturating_sub(before.resident)),
-            "KiB",
-        ),
-    ];
+    report.facts = vec![Fact::new(EACH, kib(after.resident.saturating_sub(before.resident)), "KiB")];
+    if arguments.hold > 0.0 {
+        let held = kib(held.resident.saturating_sub(before.resident));
+        report.facts.push(Fact::new("resident per connection after the hold", held, "KiB"));
+    }
     crowd.close().await;
     Ok(report)
 }

@@ -167,17 +167,22 @@ impl Client {
         if self.phase.wait_for(|phase| *phase == Phase::Back).await.is_err() {
             return Failure::text("the storm was called off");
         }
+        let mut returned = false;
         loop {
-            match self.enter(&mut lists).await {
+            let failure = match self.enter(&mut lists).await {
                 Ok(mut session) => {
-                    self.storm.returned();
-                    if let Err(failure) = turn.ready().await {
-                        return failure;
+                    if !returned {
+                        returned = true;
+                        self.storm.returned();
+                        if let Err(failure) = turn.ready().await {
+                            return failure;
+                        }
                     }
-                    return session.listen(&mut lists).await;
+                    session.listen(&mut lists).await
                 }
-                Err(failure) => self.storm.failed(&failure),
-            }
+                Err(failure) => failure,
+            };
+            self.storm.failed(&failure);
             tokio::time::sleep(TRY_AGAIN).await;
         }
     }
@@ -250,7 +255,7 @@ struct Seen {
     /// From the loss to the end of each client's return.
     returned: Histogram<u64>,
     failures: BTreeMap<String, u64>,
-    /// Attempts that failed; each is made again.
+    /// Attempts that failed, and connections that were lost again; each is made anew.
     attempts: u64,
     shortest_pushed: u64,
     shortest_answered: u64,
@@ -284,7 +289,7 @@ impl Seen {
             Fact::new(ALL_BACK, elapsed.as_secs_f64(), "s"),
             Fact::new("a client is back, p50", micros(&self.returned, 50.0) / 1e6, "s"),
             Fact::new("a client is back, p99", micros(&self.returned, 99.0) / 1e6, "s"),
-            Fact::new("attempts that failed", count(self.attempts), ""),
+            Fact::new("attempts that failed, connections lost again", count(self.attempts), ""),
             Fact::new("hosts of a whole list", count(hosts), ""),
             Fact::new("shortest list pushed", shortest(self.shortest_pushed), "hosts"),
             Fact::new("shortest list answered", shortest(self.shortest_answered), "hosts"),
@@ -327,7 +332,7 @@ impl Storm {
     fn failed(&self, failure: &Failure) {
         let mut seen = self.seen();
         if seen.attempts == 0 {
-            progress::note(&format!("an attempt to come back has failed: {failure}"));
+            progress::note(&format!("a client could not come back or stay: {failure}"));
         }
         seen.attempts += 1;
     }

@@ -171,8 +171,9 @@ impl Watch {
         index.wrapping_mul(step) % self.services
     }
 
-    /// Judges how many hosts a look-up that began at this moment has found.
-    fn judge(&self, asked: Instant, hosts: u64) -> Result<(), Failure> {
+    /// Judges how many hosts a look-up has found that was answered at this moment. Hosts may have gone between
+    /// the server's look and its answer: the later moment is the stricter.
+    fn judge(&self, answered: Instant, hosts: u64) -> Result<(), Failure> {
         if hosts == 0 {
             return match self.closed.get() {
                 Some(_) => Ok(()),
@@ -182,7 +183,7 @@ impl Watch {
         if self.everything_is_gone {
             return Err(Failure::text("hosts are left"));
         }
-        if let Some(late) = self.closed.get().and_then(|closed| asked.checked_duration_since(*closed)) {
+        if let Some(late) = self.closed.get().and_then(|closed| answered.checked_duration_since(*closed)) {
             self.seen.fetch_max(u64::try_from(late.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
         Ok(())
@@ -207,9 +208,8 @@ struct Looking {
 impl Caller for Looking {
     async fn call(&mut self, index: u64) -> Result<(), Failure> {
         let service = self.watch.service(index);
-        let asked = clock::now();
         let hosts = nacos_grpc::query(&mut self.session, &self.watch.population, service, &mut Deaf).await?;
-        self.watch.judge(asked, hosts)
+        self.watch.judge(clock::now(), hosts)
     }
 }
 
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn hosts_count_by_the_moment_at_which_they_were_asked_for() {
+    async fn hosts_count_by_the_moment_at_which_they_were_shown() {
         let target = Target::of("127.0.0.1:1", false).await.unwrap();
         let population =
             Population { prefix: String::new(), hosts_per_service: 10, metadata: Metadata::Pairs(0) };
@@ -233,13 +233,13 @@ mod tests {
         assert!(watch.judge(early, 0).is_err(), "they may not be gone yet");
         watch.closing();
         let closed = *watch.closed.get().unwrap();
-        for (name, asked, hosts, until) in [
-            ("asked before the close", early, 10, 0),
+        for (name, answered, hosts, until) in [
+            ("shown before the close", early, 10, 0),
             ("some are left", closed + Duration::from_millis(300), 3, 300_000),
             ("none are", closed + Duration::from_millis(400), 0, 300_000),
-            ("an earlier question, judged later", closed + Duration::from_millis(200), 1, 300_000),
+            ("an earlier answer, judged later", closed + Duration::from_millis(200), 1, 300_000),
         ] {
-            assert!(watch.judge(asked, hosts).is_ok(), "{name}");
+            assert!(watch.judge(answered, hosts).is_ok(), "{name}");
             assert_eq!(watch.seen_until(), until, "{name}");
         }
         let sweep = Watch { everything_is_gone: true, ..watch };

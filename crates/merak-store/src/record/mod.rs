@@ -8,6 +8,7 @@
 //! Start reading at [`encode`] and [`Decoder`].
 
 mod key;
+mod plain;
 #[cfg(test)]
 mod samples;
 pub(crate) mod v1;
@@ -85,7 +86,10 @@ pub(crate) fn encode(change: &Change, key: &mut Vec<u8>, value: &mut Vec<u8>) ->
         }
         Change::PutInstance(service, instance) => {
             key::instance(key, service, &instance.key);
-            encode_value(&v1::Instance::from(&**instance), value);
+            value.push(VERSION);
+            if !plain::push(instance, value) {
+                encode_value(&v1::Instance::from(&**instance), value);
+            }
             Effect::Put
         }
         Change::DropInstance { service, key: instance, .. } => {

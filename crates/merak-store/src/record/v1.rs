@@ -449,14 +449,24 @@ impl Details {
     }
 }
 
-impl From<&naming::Instance> for Instance {
-    fn from(instance: &naming::Instance) -> Instance {
-        let cluster = &instance.cluster;
-        let kind = match instance.kind {
+impl From<naming::Kind> for Kind {
+    fn from(kind: naming::Kind) -> Kind {
+        match kind {
             naming::Kind::Persistent => Kind::Persistent,
             naming::Kind::Polaris => Kind::Polaris,
             naming::Kind::Ephemeral => Kind::Ephemeral,
-        };
+        }
+    }
+}
+
+/// Whether it is an ephemeral instance that a connection kept.
+pub(super) fn is_by_connection(instance: &naming::Instance) -> bool {
+    instance.keeper != Keeper::BEATS
+}
+
+impl From<&naming::Instance> for Instance {
+    fn from(instance: &naming::Instance) -> Instance {
+        let cluster = &instance.cluster;
         Instance {
             address: given_address(&instance.key),
             metadata: pairs(&instance.metadata),
@@ -466,10 +476,10 @@ impl From<&naming::Instance> for Instance {
             revision: instance.revision.0,
             created_secs: instance.created_secs,
             modified_secs: instance.modified_secs,
-            kind: kind.into(),
+            kind: Kind::from(instance.kind).into(),
             healthy: instance.healthy,
             enabled: instance.enabled,
-            by_connection: instance.keeper != Keeper::BEATS,
+            by_connection: is_by_connection(instance),
         }
     }
 }

@@ -11,7 +11,9 @@ use super::{NacosHttp, convert};
 use crate::nacos::errors::Failure;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use merak_app::naming::NamingError;
-use merak_domain::naming::{Instance, Kind, Metadata, OperatorChange, Refusal, ServiceRef};
+use merak_domain::naming::{
+    AddressRef, DEFAULT_CLUSTER, Instance, Kind, Metadata, OperatorChange, Refusal, ServiceRef,
+};
 use merak_wire::nacos::Scalar;
 use merak_wire::nacos::json::push_text;
 use serde::Deserialize;
@@ -100,10 +102,10 @@ fn meant(nacos: &NacosHttp, service: ServiceRef<'_>, params: &Params) -> Result<
     let mut found = Vec::new();
     for one in &named {
         let port = one.port.as_port().ok_or(INSTANCES)?;
-        let address = merak_domain::naming::AddressRef::new(&one.ip.as_text(), port).to_address();
+        let address = AddressRef::new(&one.ip.as_text(), port).to_address();
         let cluster = one.cluster.as_text();
-        let cluster = if cluster.is_empty() { merak_domain::naming::DEFAULT_CLUSTER } else { &*cluster };
-        let is_ephemeral = ephemeral.unwrap_or(&*one.ephemeral.as_text() != "false");
+        let cluster = if cluster.is_empty() { DEFAULT_CLUSTER } else { &*cluster };
+        let is_ephemeral = ephemeral.unwrap_or_else(|| &*one.ephemeral.as_text() != "false");
         found.extend(nacos.naming.by_address(service, &address).filter(|instance| {
             instance.cluster.as_str() == cluster && (instance.kind == Kind::Ephemeral) == is_ephemeral
         }));

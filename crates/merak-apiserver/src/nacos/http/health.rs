@@ -8,6 +8,7 @@ use super::params::Params;
 use super::reply::{Reply, json, ok};
 use super::{NacosHttp, convert};
 use crate::nacos::errors::Failure;
+use merak_domain::naming::instance::ClusterName;
 use merak_domain::naming::{Checker, Refusal};
 use merak_wire::nacos::checker::TYPES;
 use merak_wire::nacos::json::push_text;
@@ -16,7 +17,7 @@ use merak_wire::nacos::json::push_text;
 pub(super) async fn set(nacos: &NacosHttp, params: &Params) -> Reply {
     let service = convert::service(params)?;
     let address = convert::address(params)?;
-    let cluster = merak_domain::naming::instance::ClusterName::new(convert::cluster(params)?);
+    let cluster = ClusterName::new(convert::cluster(params)?);
     let healthy = params.trimmed("healthy").or_else(|| params.trimmed("valid"));
     let healthy = convert::is_true(healthy.ok_or(Failure::Missing("healthy"))?);
     let is_checked = nacos

@@ -3,9 +3,9 @@
 //! Not here: which switches can be changed (`nacos::switches`), Prometheus metrics (the ops listener), which servers
 //! there are ([`super::members`]).
 
-use super::{NacosHttp, convert};
 use super::params::Params;
 use super::reply::{Reply, json, ok};
+use super::{NacosHttp, convert};
 use crate::nacos::errors::Failure;
 use crate::nacos::switches::{Generation, status_name};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +26,7 @@ pub(super) async fn set_switch(nacos: &NacosHttp, params: &Params) -> Reply {
 }
 
 /// GET `/metrics`. Clients look for `"status":"UP"`. What is not counted here is -1, as Nacos shows what it
-/// cannot measure; there are no connections over HTTP that keep instances.
+/// cannot measure; clients over HTTP are known by their instances only.
 pub(super) async fn metrics(nacos: &NacosHttp, params: &Params) -> Reply {
     if !(nacos.is_ready)() {
         return Err(Failure::NotReady);
@@ -39,7 +39,7 @@ pub(super) async fn metrics(nacos: &NacosHttp, params: &Params) -> Reply {
     json(format!(
         concat!(
             r#"{{"status":"{}","serviceCount":{},"instanceCount":{},"subscribeCount":{},"#,
-            r#""responsibleInstanceCount":{},"clientCount":-1,"connectionBasedClientCount":0,"#,
+            r#""responsibleInstanceCount":{},"clientCount":-1,"connectionBasedClientCount":{},"#,
             r#""ephemeralIpPortClientCount":-1,"persistentIpPortClientCount":-1,"responsibleClientCount":-1,"#,
             r#""cpu":-1.0,"load":-1.0,"mem":-1.0}}"#,
         ),
@@ -48,6 +48,7 @@ pub(super) async fn metrics(nacos: &NacosHttp, params: &Params) -> Reply {
         instances,
         nacos.naming.hub().subscriptions(),
         instances,
+        nacos.grpc.clients().count(),
     ))
 }
 

@@ -47,8 +47,8 @@ impl Clock for Still {
     }
 }
 
-struct Rig {
-    nacos: Arc<NacosHttp>,
+pub(super) struct Rig {
+    pub(super) nacos: Arc<NacosHttp>,
     store: MemoryStore,
     changed_passwords: Arc<Mutex<Vec<String>>>,
     /// Ends the committer with the rig.
@@ -56,7 +56,7 @@ struct Rig {
 }
 
 /// A server with the users `root`, an administrator, and `app`; the password of both is `right`.
-fn rig(mode: Mode) -> Rig {
+pub(super) fn rig(mode: Mode) -> Rig {
     let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(Still), Metrics::new());
     let accounts = Arc::new(Accounts::new(&[1; 32]));
     for (name, admin) in [("root", true), ("app", false)] {
@@ -139,7 +139,7 @@ async fn ask_with(rig: &Rig, line: &str, form: &str, headers: &[(&str, &str)]) -
     (status, String::from_utf8(body.to_vec()).expect("UTF-8"))
 }
 
-async fn ask(rig: &Rig, line: &str) -> (u16, String) {
+pub(super) async fn ask(rig: &Rig, line: &str) -> (u16, String) {
     ask_with(rig, line, "", &[]).await
 }
 

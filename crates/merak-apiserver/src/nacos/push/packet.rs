@@ -94,7 +94,7 @@ mod tests {
             (r#"{"type":"push-ack","lastRefTime":null}"#, None),
             (r#"{"type":"push-ack"}"#, None),
             (r#"{"type":7,"lastRefTime":12}"#, None),
-            (r#"["push-ack",12]"#, None),
+            (r#"[12,"push-ack"]"#, None),
             (r#"{"type":"push-ack","lastRefTime":12"#, None),
             ("", None),
             ("\u{0}\u{1}", None),

@@ -66,12 +66,7 @@ fn parse(id: &str) -> Option<(AddressRef<'_>, bool)> {
 }
 
 /// A client over HTTP.
-async fn at_address(
-    nacos: &NacosHttp,
-    id: &str,
-    address: AddressRef<'_>,
-    ephemeral: bool,
-) -> Option<Client> {
+async fn at_address(nacos: &NacosHttp, id: &str, address: AddressRef<'_>, ephemeral: bool) -> Option<Client> {
     let mut published = Vec::new();
     let listing = nacos.naming.services(None);
     for (index, listed) in listing.services.iter().enumerate() {
@@ -80,8 +75,9 @@ async fn at_address(
         }
         let service = ServiceKey::as_ref(&listed.key);
         let found = nacos.naming.instance(service, InstanceRef::Address(address));
-        let is_its =
-            |found: &Arc<Instance>| (found.kind == Kind::Ephemeral) == ephemeral && connection_of(found).is_none();
+        let is_its = |found: &Arc<Instance>| {
+            (found.kind == Kind::Ephemeral) == ephemeral && connection_of(found).is_none()
+        };
         published.extend(found.filter(is_its).map(|found| (Arc::clone(&listed.key), found)));
     }
     let updated = published.iter().map(|(_, instance)| instance.modified_secs).max();
@@ -152,8 +148,11 @@ impl Publishers {
 pub(in crate::nacos::http) async fn list(nacos: &NacosHttp, _: &Params) -> Answer {
     let publishers = Publishers::now(nacos);
     let connected = nacos.grpc.clients().all();
-    let mut ids: BTreeSet<String> =
-        connected.iter().filter(|client| client.is_naming).map(|client| client.about.id.to_string()).collect();
+    let mut ids: BTreeSet<String> = connected
+        .iter()
+        .filter(|client| client.is_naming)
+        .map(|client| client.about.id.to_string())
+        .collect();
     let listing = nacos.naming.services(None);
     for (index, listed) in listing.services.iter().enumerate() {
         if index % LOOKS_AT_A_TIME == LOOKS_AT_A_TIME - 1 {

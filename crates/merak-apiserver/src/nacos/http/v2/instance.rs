@@ -4,7 +4,8 @@
 
 use super::super::params::Params;
 use super::super::{
-    NacosHttp, batch as v1_batch, beat as v1_beat, convert, health as v1_health, instance as v1, list as v1_list,
+    NacosHttp, batch as v1_batch, beat as v1_beat, convert, health as v1_health, instance as v1,
+    list as v1_list,
 };
 use super::encode::{push_instance, push_list};
 use super::forms::{self, Page};

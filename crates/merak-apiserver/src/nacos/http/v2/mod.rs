@@ -15,6 +15,8 @@ pub(super) mod namespace;
 pub(super) mod operator;
 pub(super) mod result;
 pub(super) mod service;
+#[cfg(test)]
+mod tests;
 
 use super::NacosHttp;
 use super::params::Params;
@@ -41,6 +43,11 @@ pub(super) use route;
 
 /// All routes of v2.
 pub(super) fn routes() -> Vec<Route<NacosHttp, Params>> {
+    [naming(), server()].into_iter().flatten().collect()
+}
+
+/// Naming. The catalogue and statuses answer to other methods than GET too, as in Nacos.
+fn naming() -> Vec<Route<NacosHttp, Params>> {
     vec![
         route!(POST "/v2/ns/instance", ClientWrite, instance::register),
         route!(PUT "/v2/ns/instance", ClientWrite, instance::update),
@@ -52,7 +59,13 @@ pub(super) fn routes() -> Vec<Route<NacosHttp, Params>> {
         route!(PUT "/v2/ns/instance/metadata/batch", ClientWrite, instance::batch_put),
         route!(DELETE "/v2/ns/instance/metadata/batch", ClientWrite, instance::batch_delete),
         route!(GET "/v2/ns/instance/statuses/{key}", ClientRead, instance::statuses),
+        route!(POST "/v2/ns/instance/statuses/{key}", ClientRead, instance::statuses),
+        route!(PUT "/v2/ns/instance/statuses/{key}", ClientRead, instance::statuses),
+        route!(DELETE "/v2/ns/instance/statuses/{key}", ClientRead, instance::statuses),
         route!(GET "/v2/ns/catalog/instances", ClientRead, instance::catalog),
+        route!(POST "/v2/ns/catalog/instances", ClientRead, instance::catalog),
+        route!(PUT "/v2/ns/catalog/instances", ClientRead, instance::catalog),
+        route!(DELETE "/v2/ns/catalog/instances", ClientRead, instance::catalog),
         route!(PUT "/v2/ns/health", ClientWrite, instance::set_health),
         route!(PUT "/v2/ns/health/instance", ClientWrite, instance::set_health),
         route!(POST "/v2/ns/service", ClientWrite, service::create),
@@ -73,6 +86,12 @@ pub(super) fn routes() -> Vec<Route<NacosHttp, Params>> {
         // Probes, as those of v1: `"status":"UP"` is asked for before there is a token.
         route!(GET "/v2/ns/operator/metrics", Public, operator::metrics),
         route!(GET "/v2/ns/ops/metrics", Public, operator::metrics),
+    ]
+}
+
+/// The server itself, its namespaces and its members.
+fn server() -> Vec<Route<NacosHttp, Params>> {
+    vec![
         route!(GET "/v2/console/health/liveness", Public, operator::liveness),
         route!(GET "/v2/console/health/readiness", Public, operator::readiness),
         route!(GET "/v2/console/namespace/list", ClientRead, namespace::list),

@@ -6,8 +6,8 @@ use super::super::params::Params;
 use super::super::v2::encode::{page as push_page, push_instance, push_list};
 use super::super::v2::forms::{self, Page};
 use super::super::v2::instance as v2;
-use super::super::v2::result::{Answer, Code, Refused, data, ok, soft};
-use super::super::{NacosHttp, convert, instance as v1};
+use super::super::v2::result::{Answer, Code, Refused, data, ok, soft, wrap};
+use super::super::{NacosHttp, convert, instance as v1, reply};
 use crate::nacos::encode;
 use crate::nacos::errors::Failure;
 use crate::nacos::select::select;
@@ -38,13 +38,16 @@ pub(super) async fn discover(nacos: &NacosHttp, params: &Params) -> Answer {
         named => named,
     };
     let Some(view) = nacos.naming.view(service) else { return data(b"[]") };
-    let shown = select(&view, clusters, false);
-    let grouped = encode::grouped(service);
-    let mut json = Vec::new();
-    push_list(&mut json, shown.instances, |json, instance| {
-        encode::host_without_id(json, instance, &grouped, shown.protected);
-    });
-    data(&json)
+    let answer = || {
+        let shown = select(&view, clusters, false);
+        let grouped = encode::grouped(service);
+        let mut json = Vec::new();
+        push_list(&mut json, shown.instances, |json, instance| {
+            encode::host_without_id(json, instance, &grouped, shown.protected);
+        });
+        wrap(Code::Success, &json)
+    };
+    Ok(reply::json_bytes(view.memo.get_or_encode("nacos-v3-list", clusters, answer)))
 }
 
 /// GET for administrators.

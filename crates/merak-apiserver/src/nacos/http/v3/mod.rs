@@ -76,6 +76,7 @@ fn core() -> Vec<Route<NacosHttp, Params>> {
         route!(GET "/v3/admin/core/state/readiness", Public, v2::operator::readiness),
         route!(GET "/v3/admin/core/cluster/node/self", ClientRead, v2::core::this_member),
         route!(GET "/v3/admin/core/cluster/node/list", ClientRead, v2::core::members),
+        route!(PUT "/v3/admin/core/ops/log", Admin, state::set_log_level),
         route!(GET "/v3/admin/core/ops/ids", ClientRead, v2::core::ids),
         route!(GET "/v3/admin/core/loader/current", Admin, v2::loader::current_wrapped),
         route!(POST "/v3/admin/core/loader/reloadCurrent", Admin, v2::loader::reload_current_wrapped),

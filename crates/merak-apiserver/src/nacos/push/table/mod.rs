@@ -374,3 +374,6 @@ impl Flight {
         u32::try_from(now.since(since).as_millis() / REPEAT.as_millis()).unwrap_or(u32::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;

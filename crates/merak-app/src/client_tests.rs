@@ -1,0 +1,222 @@
+//! What connections keep, and what becomes of it when they end, on paused time.
+
+use crate::clients::{About, Client, ClientError, Clients, Settings, depart};
+use crate::commit::Which;
+use crate::ports::SystemClock;
+use crate::road_tests::{DEMO, Rig, at, rig, said};
+use crate::task::TaskKind;
+use crate::testing::memory_store::MemoryStore;
+use crate::timeline::{Actor, Happening};
+use merak_domain::naming::{Kind, Metadata, Registration};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+const LIVES: Settings = Settings { linger: Duration::from_millis(300), redo: Duration::from_secs(4) };
+
+fn clients(rig: &Rig) -> Arc<Clients> {
+    let clients = Clients::new(rig.naming.clone(), Arc::new(SystemClock::start()), LIVES);
+    let departing = Arc::clone(&clients);
+    rig.supervisor.spawn(TaskKind::Departures, |stop| async move {
+        depart(departing, stop).await;
+        Ok::<(), Infallible>(())
+    });
+    clients
+}
+
+fn connect(clients: &Clients, app: &str) -> Arc<Client> {
+    let about = About {
+        id: format!("1_127.0.0.1_{}", clients.count()).into(),
+        peer: SocketAddr::from(([127, 0, 0, 1], 50_000)),
+        ip: "127.0.0.1".into(),
+        version: "Nacos-Java-Client:v2.5.1".into(),
+        app: app.into(),
+        connected_ms: 0,
+    };
+    clients.connect(about, true)
+}
+
+async fn keep(rig: &Rig, client: &Client, ports: &[u16]) -> Result<(), ClientError> {
+    let said = ports.iter().map(|port| said(*port, Kind::Ephemeral)).collect();
+    client.keep(&rig.naming, DEMO, said).await
+}
+
+const NONE: [u16; 0] = [];
+
+async fn pass(millis: u64) {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}
+
+fn ports(rig: &Rig) -> Vec<u16> {
+    rig.seen().into_iter().map(|(port, _)| port).collect()
+}
+
+/// Whatever a client says last is what it keeps, and it needs no beats for that.
+#[tokio::test(start_paused = true)]
+async fn a_client_keeps_what_it_said_last() {
+    let rig = rig(&MemoryStore::default()).await;
+    let clients = clients(&rig);
+    let client = connect(&clients, "a");
+    for (name, says, expected) in [
+        ("one", &[1][..], &[1][..]),
+        ("another one instead", &[2], &[2]),
+        ("a batch instead", &[2, 3, 4], &[2, 3, 4]),
+        ("the same again", &[2, 3, 4], &[2, 3, 4]),
+        ("some of them", &[3], &[3]),
+        ("one of them twice", &[3, 3], &[3]),
+        ("nothing", &[], &[]),
+    ] {
+        keep(&rig, &client, says).await.expect(name);
+        assert_eq!(ports(&rig), expected, "{name}");
+    }
+    keep(&rig, &client, &[5]).await.expect("keeps");
+    pass(3_600_000).await;
+    assert_eq!(rig.seen(), [(5, true)], "an hour without beats");
+    client.give_up(&rig.naming, DEMO).expect("gives up");
+    client.give_up(&rig.naming, DEMO).expect("and again");
+    assert_eq!(ports(&rig), NONE);
+}
+
+/// What a connection kept goes with it, within the linger, unless its client seems to come back; then it has the
+/// time that libraries need to say again what they had registered.
+#[tokio::test(start_paused = true)]
+async fn what_a_connection_kept_goes_with_it() {
+    // name, who connects, how long after the end (negative: before), ports there after 400 ms, after 5 s
+    for (name, app, after_ms, then, later) in [
+        ("nobody", None, 0, &NONE[..], &NONE[..]),
+        ("the same client at once", Some("a"), 50, &[1], &[]),
+        ("the same client, just before", Some("a"), -500, &[1], &[]),
+        ("the same client, long before", Some("a"), -5_000, &[], &[]),
+        ("another client", Some("b"), 50, &[], &[]),
+    ] {
+        let rig = rig(&MemoryStore::default()).await;
+        let clients = clients(&rig);
+        let client = connect(&clients, "a");
+        keep(&rig, &client, &[1]).await.expect(name);
+        pass(60_000).await;
+        let early: u64 = u64::try_from(-after_ms).unwrap_or(0);
+        let arrives = |when: bool| app.filter(|_| when).map(|app| connect(&clients, app));
+        let _before = arrives(after_ms < 0);
+        pass(early).await;
+        clients.disconnected(&client);
+        pass(u64::try_from(after_ms).unwrap_or(0)).await;
+        let _after = arrives(after_ms >= 0);
+        pass(400).await;
+        assert_eq!(ports(&rig), then, "{name}, after 400 ms");
+        pass(5_000).await;
+        assert_eq!(ports(&rig), later, "{name}, after 5 s");
+        let gone = rig.naming.timeline(DEMO, None).pop().expect("something happened");
+        assert_eq!((gone.what, gone.by), (Happening::Disconnected, client.actor()), "{name}");
+    }
+}
+
+/// Seen from outside, a client that comes back and says the same has never been away.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_comes_back_makes_no_flap() {
+    let rig = rig(&MemoryStore::default()).await;
+    let clients = clients(&rig);
+    let first = connect(&clients, "a");
+    keep(&rig, &first, &[1]).await.expect("keeps");
+    let before = rig.naming.view(DEMO).expect("is there").changed;
+    clients.disconnected(&first);
+    let second = connect(&clients, "a");
+    pass(2_900).await;
+    keep(&rig, &second, &[1]).await.expect("keeps");
+    pass(60_000).await;
+    assert_eq!(ports(&rig), [1]);
+    assert_eq!(rig.naming.view(DEMO).expect("is there").changed, before, "nothing changed for anybody");
+    assert_eq!(rig.naming.timeline(DEMO, None).len(), 1, "and nothing happened");
+    clients.disconnected(&second);
+    pass(1_000).await;
+    assert_eq!(ports(&rig), NONE, "it is the second one's now");
+}
+
+/// A registration that is under way when its connection ends leaves nothing behind.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_has_ended_keeps_nothing() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    let clients = clients(&rig);
+    let client = connect(&clients, "a");
+    clients.disconnected(&client);
+    assert!(matches!(keep(&rig, &client, &[1]).await, Err(ClientError::Gone)));
+    assert_eq!(ports(&rig), NONE);
+
+    // One that has to wait for the disk: the address was a durable instance.
+    rig.naming
+        .register(DEMO, said(2, Kind::Polaris), crate::naming::Acknowledge::Done, Actor::Clock)
+        .await
+        .expect("registers");
+    let client = connect(&clients, "a");
+    store.hold();
+    let (kept, ()) = tokio::join!(keep(&rig, &client, &[2]), async {
+        store.asked_for(2).await;
+        clients.disconnected(&client);
+        store.release();
+    });
+    assert!(matches!(kept, Err(ClientError::Gone)));
+    pass(1_000).await;
+    assert_eq!(ports(&rig), NONE);
+    assert!(client.kept().is_empty());
+}
+
+/// Two connections that keep one address: the end of one never takes the other's instance along.
+#[tokio::test(start_paused = true)]
+async fn an_address_kept_twice_stays_until_both_are_gone() {
+    for (name, first_goes_first) in [("the first goes first", true), ("the second goes first", false)] {
+        let rig = rig(&MemoryStore::default()).await;
+        let clients = clients(&rig);
+        let (first, second) = (connect(&clients, "a"), connect(&clients, "b"));
+        let own = |value| {
+            let metadata = Metadata::from_pairs([("own", value)]);
+            vec![Registration { metadata, ..said(1, Kind::Ephemeral) }]
+        };
+        first.keep(&rig.naming, DEMO, own("first")).await.expect(name);
+        second.keep(&rig.naming, DEMO, own("second")).await.expect(name);
+        let shown = || rig.naming.instance(DEMO, at(1)).map(|i| i.metadata.get("own").map(str::to_owned));
+        assert_eq!(shown(), Some(Some("second".into())), "{name}: the newest words");
+        let (one, other, left) = match first_goes_first {
+            true => (&first, &second, "second"),
+            false => (&second, &first, "first"),
+        };
+        clients.disconnected(one);
+        pass(1_000).await;
+        assert_eq!(shown(), Some(Some(left.into())), "{name}: the other's");
+        other.give_up(&rig.naming, DEMO).expect(name);
+        assert_eq!(shown(), None, "{name}: nobody's");
+    }
+}
+
+/// A client of HTTP cannot take away what a connection keeps, and its silence neither.
+#[tokio::test(start_paused = true)]
+async fn beats_and_a_connection_for_one_address() {
+    let rig = rig(&MemoryStore::default()).await;
+    let clients = clients(&rig);
+    let client = connect(&clients, "a");
+    keep(&rig, &client, &[1]).await.expect("keeps");
+    let gone = rig.naming.deregister(DEMO, at(1), Which::Loose, Actor::Clock).await.expect("is no error");
+    assert!(!gone);
+    rig.naming
+        .register(DEMO, said(1, Kind::Ephemeral), crate::naming::Acknowledge::Done, Actor::Clock)
+        .await
+        .expect("registers");
+    pass(40_000).await;
+    assert_eq!(rig.seen(), [(1, true)], "the beats stopped, the connection is there");
+    clients.disconnected(&client);
+    pass(1_000).await;
+    assert_eq!(rig.seen(), []);
+}
+
+/// A server that stops takes no leave of its clients' instances: they are theirs at the next one.
+#[tokio::test(start_paused = true)]
+async fn a_stopping_server_removes_nothing() {
+    let rig = rig(&MemoryStore::default()).await;
+    let clients = clients(&rig);
+    let client = connect(&clients, "a");
+    keep(&rig, &client, &[1]).await.expect("keeps");
+    clients.stopping();
+    clients.disconnected(&client);
+    pass(60_000).await;
+    assert_eq!(ports(&rig), [1]);
+}
