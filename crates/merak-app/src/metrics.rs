@@ -153,7 +153,8 @@ impl Metrics {
         let push_acks = counter("push_acks", "Pushes acknowledged");
         let push_retries = counter("push_retries", "Pushes sent again because nobody acknowledged them");
         let clients_lost = counter("clients_lost", "Clients given up because they did not answer");
-        let probe_turns = counter("probe_turns", "Persistent instances turned healthy or unhealthy by probes");
+        let probe_turns =
+            counter("probe_turns", "Persistent instances turned healthy or unhealthy by probes");
         let recall_remembered =
             counter("recall_remembered", "Ephemeral instances remembered when the server started");
         let recall_records = counter("recall_records", "Changes to ephemeral instances written down");

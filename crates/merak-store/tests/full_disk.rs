@@ -221,7 +221,11 @@ async fn what_is_remembered_waits_for_room() {
         assert!(!fs::exists(disk.path().join("recall.log.new")).expect("it can be asked"), "{left}: left");
         let found = recall_suite::load(&FileRecall::new(disk.path())).await;
         let is_prefix = found.iter().eq(all.iter().cycle().take(found.len()));
-        assert!(is_prefix && found.len() >= all.len() && found.len() < 2 * all.len(), "{left}: {}", found.len());
+        assert!(
+            is_prefix && found.len() >= all.len() && found.len() < 2 * all.len(),
+            "{left}: {}",
+            found.len()
+        );
         disk.make_room();
         recall.rewrite(everything()).await.expect("room again");
         recall.append(all.clone()).await.expect("whole again");

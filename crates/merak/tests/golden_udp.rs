@@ -1,16 +1,13 @@
 //! Nacos 1.x clients are pushed to over UDP as Nacos 2.5 does it, or differently where
 //! `golden/nacos-udp/exceptions.json` says why.
 
-mod udp;
-
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
-use testkit::Server;
 use testkit::golden::nacos::HttpPlayer;
 use testkit::golden::{Golden, Player};
-use udp::Subscriber;
+use testkit::{Server, UDP_AGENT, UdpSubscriber};
 
 #[test]
 fn pushes_over_udp_are_as_recorded() -> Result<()> {
@@ -19,7 +16,7 @@ fn pushes_over_udp_are_as_recorded() -> Result<()> {
     for recording in golden.recordings() {
         let server = Server::start(env!("CARGO_BIN_EXE_merak"))?;
         let http = HttpPlayer::new(&server.addresses().nacos_http);
-        let mut player = UdpPlayer { http, subscriber: Subscriber::bind("127.0.0.1")?, fences: 0 };
+        let mut player = UdpPlayer { http, subscriber: UdpSubscriber::bind("127.0.0.1")?, fences: 0 };
         failures.extend(golden.play(recording, &mut player)?);
     }
     assert!(failures.is_empty(), "{} steps differ\n{}", failures.len(), failures.join("\n"));
@@ -30,7 +27,7 @@ fn pushes_over_udp_are_as_recorded() -> Result<()> {
 /// `ack` how it is acknowledged: as `text`, as `number`, or not at all (`none`); `no_packet_of` is that none has come.
 struct UdpPlayer {
     http: HttpPlayer,
-    subscriber: Subscriber,
+    subscriber: UdpSubscriber,
     fences: u32,
 }
 
@@ -76,7 +73,7 @@ impl UdpPlayer {
         self.fences += 1;
         let fence = format!("fence-{}", self.fences);
         let params = json!({"serviceName": fence, "udpPort": self.subscriber.port().to_string()});
-        let headers = json!({"User-Agent": udp::AGENT});
+        let headers = json!({"User-Agent": UDP_AGENT});
         let path = "/nacos/v1/ns/instance/list";
         self.http.send(&json!({"method": "GET", "path": path, "params": params, "headers": headers}))?;
         loop {

@@ -21,9 +21,11 @@ pub mod golden;
 mod http;
 mod polaris;
 mod server;
+mod udp;
 mod wait;
 
 pub use http::{HttpClient, HttpResponse};
 pub use polaris::{DiscoverStream, PolarisClient};
 pub use server::{Addresses, Admin, Server, StartOptions};
+pub use udp::{Packet, UDP_AGENT, UdpSubscriber};
 pub use wait::{Patience, poll_until};

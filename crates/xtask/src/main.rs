@@ -24,7 +24,7 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command { name: "clients", about: "run published client libraries against a server", run: clients::run },
     Command { name: "codegen", about: "write generated code; --check only compares", run: codegen::run },
-    Command { name: "mariadb", about: "install the MariaDB that tests ask, if it is missing", run: mariadb::run },
+    Command { name: "mariadb", about: "install the MariaDB that tests ask", run: mariadb::run },
     Command { name: "tidy", about: "check what the compiler does not", run: tidy::run },
 ];
 

@@ -25,7 +25,9 @@ fn refused(refusal: &Refusal) -> u32 {
         Refusal::NoSuchService => codes::NOT_FOUND_SERVICE,
         Refusal::ServiceNotEmpty => codes::SERVICE_EXISTED_INSTANCES,
         Refusal::NoSuchInstance => codes::NOT_FOUND_INSTANCE,
-        Refusal::OtherKind { .. } | Refusal::HealthIsChecked | Refusal::TooManyClusters => codes::DATA_CONFLICT,
+        Refusal::OtherKind { .. } | Refusal::HealthIsChecked | Refusal::TooManyClusters => {
+            codes::DATA_CONFLICT
+        }
         Refusal::UnfitCluster(_) => codes::INVALID_PARAMETER,
     }
 }

@@ -161,7 +161,10 @@ async fn keeps_order(place: Place) {
     let (one, two) = (instance(1), instance(2));
     let changes =
         [vec![one.clone(), drop_of(&one)], vec![], vec![two.clone(), one.clone()], vec![drop_of(&two)]];
-    assert_eq!(kept(&place, std::slice::from_ref(&two), &changes).await, [vec![two], changes.concat()].concat());
+    assert_eq!(
+        kept(&place, std::slice::from_ref(&two), &changes).await,
+        [vec![two], changes.concat()].concat()
+    );
 }
 
 async fn rewrites(place: Place) {

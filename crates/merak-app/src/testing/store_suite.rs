@@ -159,8 +159,8 @@ pub mod samples {
     use merak_domain::naming::instance::ClusterName;
     use merak_domain::naming::key::GivenKey;
     use merak_domain::naming::{
-        AddressRef, Change, Checker, ClusterSpec, Details, Instance, InstanceKey, Kind, Location, Metadata, Namespace, Override,
-        Removal, Selector, Service, ServiceKey, ServiceRef, ServiceSpec, Weight,
+        AddressRef, Change, Checker, ClusterSpec, Details, Instance, InstanceKey, Kind, Location, Metadata,
+        Namespace, Override, Removal, Selector, Service, ServiceKey, ServiceRef, ServiceSpec, Weight,
     };
     use std::sync::Arc;
 
@@ -199,7 +199,10 @@ pub mod samples {
                 service_key("default", "DEFAULT_GROUP", "shopping"),
                 Arc::new(plain_instance(by_address)),
             ),
-            Change::PutService(service_key("default", "DEFAULT_GROUP", "checked"), Arc::new(checked_service())),
+            Change::PutService(
+                service_key("default", "DEFAULT_GROUP", "checked"),
+                Arc::new(checked_service()),
+            ),
         ]
     }
 

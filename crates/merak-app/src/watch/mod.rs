@@ -146,6 +146,12 @@ impl Hub {
         }
     }
 
+    /// How many watch a service.
+    pub fn count(&self, service: ServiceRef<'_>) -> usize {
+        let topic = self.stripe(service).lock().get(&service).cloned();
+        topic.map_or(0, |topic| topic.subscribers.lock().len())
+    }
+
     /// Everybody who watches a service.
     pub fn subscribers(&self, service: ServiceRef<'_>) -> Vec<Subscriber> {
         let Some(topic) = self.stripe(service).lock().get(&service).cloned() else { return Vec::new() };

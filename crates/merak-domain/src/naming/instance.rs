@@ -9,8 +9,8 @@ use crate::lease::{NACOS_BEAT_INTERVAL_MS, NACOS_BEAT_TIMEOUT_MS, NACOS_DELETE_T
 use std::sync::Arc;
 
 /// How long the client of an instance that a connection kept before a restart may take to come back: libraries try
-/// again after at most 5 s and say what they had registered within 3 s of that.
-const REMEMBERED_MS: u32 = 20_000;
+/// again after at most 5 s and say what they had registered within 3 s of that, nacos-sdk-python within 30 s.
+const REMEMBERED_MS: u32 = 40_000;
 
 /// How an instance is kept and who says that it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

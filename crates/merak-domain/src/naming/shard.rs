@@ -9,8 +9,8 @@ use super::cluster::CLUSTERS_MAX;
 use super::instance::ClusterName;
 use super::key::{InstanceRef, instance_hash};
 use super::{
-    At, Change, Checker, ClusterSpec, Event, Hasher, Instance, InstanceKey, Kind, Metadata, Registration, Removal, Selector,
-    Service, ServiceKey, ServiceRef, ServiceSpec, Weight,
+    At, Change, Checker, ClusterSpec, Event, Hasher, Instance, InstanceKey, Kind, Metadata, Registration,
+    Removal, Selector, Service, ServiceKey, ServiceRef, ServiceSpec, Weight,
 };
 use crate::{ErrorKind, Revision};
 use hashbrown::hash_table::Entry;

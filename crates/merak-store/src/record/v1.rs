@@ -10,11 +10,9 @@
 use super::DecodeError;
 use merak_domain::Revision;
 use merak_domain::access;
-use merak_domain::naming::instance::{ClusterName, Keeper};
 use merak_domain::naming::cluster::Secret;
-use merak_domain::naming::{
-    self, ClusterSpec, InstanceKey, Metadata, Selector, ServiceSpec, Weight,
-};
+use merak_domain::naming::instance::{ClusterName, Keeper};
+use merak_domain::naming::{self, ClusterSpec, InstanceKey, Metadata, Selector, ServiceSpec, Weight};
 use prost::{Enumeration, Message, Oneof};
 
 /// Which start of a server this is.

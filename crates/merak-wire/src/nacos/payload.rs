@@ -4,9 +4,12 @@
 //! Start at [`Payload`] and [`framed`].
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use prost::Message;
 use prost::encoding::{encode_varint, encoded_len_varint};
 use std::collections::HashMap;
+use std::io::Write as _;
 
 /// Bytes of a gRPC frame before its message: a flag and a length.
 pub const FRAME_HEAD: usize = 5;
@@ -83,6 +86,18 @@ pub fn framed(kind: &str, json: &[u8]) -> Bytes {
     into.into()
 }
 
+/// The same message, compressed. To be sent only to who reads that.
+pub fn compressed(frame: &[u8]) -> Bytes {
+    let message = frame.get(FRAME_HEAD..).unwrap_or_default();
+    let mut into = vec![0; FRAME_HEAD];
+    let mut encoder = GzEncoder::new(&mut into, Compression::fast());
+    encoder.write_all(message).and_then(|()| encoder.finish().map(drop)).expect("writing to a Vec cannot fail");
+    let length = u32::try_from(into.len() - FRAME_HEAD).unwrap_or(u32::MAX);
+    into[0] = 1;
+    into[1..FRAME_HEAD].copy_from_slice(&length.to_be_bytes());
+    into.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +111,19 @@ mod tests {
             let payload = Payload::decode(frame.slice(FRAME_HEAD..)).expect("reads back");
             assert_eq!((payload.kind(), payload.json()), (kind, json.as_bytes()));
         }
+    }
+
+    #[test]
+    fn what_is_compressed_reads_back() {
+        let plain = framed("NotifySubscriberRequest", "x".repeat(70_000).as_bytes());
+        let short = compressed(&plain);
+        let length = u32::from_be_bytes(short[1..FRAME_HEAD].try_into().expect("four bytes"));
+        assert_eq!((short[0], length as usize), (1, short.len() - FRAME_HEAD));
+        let mut message = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&short[FRAME_HEAD..]), &mut message)
+            .expect("reads back");
+        assert_eq!(message, plain[FRAME_HEAD..]);
+        assert!(short.len() < plain.len() / 10);
     }
 
     #[test]

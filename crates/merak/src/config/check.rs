@@ -420,7 +420,11 @@ mod tests {
                 "commit: {queue_max: 10}",
                 "commit.queue_max (m.yaml): 10 is below commit.batch_max, 1024",
             ),
-            ("no probes", "health: {in_flight_max: 0}", "health.in_flight_max (m.yaml): `0` is not a whole number"),
+            (
+                "no probes",
+                "health: {in_flight_max: 0}",
+                "health.in_flight_max (m.yaml): `0` is not a whole number",
+            ),
             (
                 "ranges",
                 "health: {refused: '10.0.0.0/8, 10.0.0.0/33'}",

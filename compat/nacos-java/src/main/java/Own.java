@@ -2,10 +2,13 @@
 // Each part has services and addresses of its own. A part that only newer libraries can be asked for is a class
 // `Since…`, which the pom leaves out for the others. Not here: how lists are read (Listing). Start reading at `run`.
 
+import com.alibaba.nacos.api.NacosFactory;
+import com.alibaba.nacos.api.naming.NamingMaintainService;
 import com.alibaba.nacos.api.naming.NamingService;
 import com.alibaba.nacos.api.naming.listener.EventListener;
 import com.alibaba.nacos.api.naming.listener.NamingEvent;
 import com.alibaba.nacos.api.naming.pojo.Instance;
+import com.alibaba.nacos.api.naming.pojo.Service;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.util.Arrays;
@@ -41,6 +44,7 @@ final class Own {
         part("Since21Batch", naming, service + "-batch");
         part("Since30FuzzyWatch", naming, service + "-fuzzy");
         clusters(naming, mate, service + "-clusters");
+        operated(naming, service + "-operated");
         Client.shutDown(mate);
         Client.shutDown(naming);
     }
@@ -108,6 +112,30 @@ final class Own {
         mate.deregisterInstance(service, green);
         Listing.awaitExactly(naming, service, List.of(), false);
         ok("instances of clusters can be deregistered");
+    }
+
+    /** What the library can do for an operator, which it does over HTTP also where clients speak gRPC. */
+    private static void operated(NamingService naming, String service) throws Exception {
+        NamingMaintainService operator = NacosFactory.createMaintainService(System.getenv("MERAK_NACOS"));
+        String created = service + "-created";
+        operator.createService(created, "DEFAULT_GROUP", 0.25f);
+        ensure("a service is created", operator.queryService(created).getProtectThreshold() == 0.25f, created);
+        operator.updateService(created, "DEFAULT_GROUP", 0.5f, Map.of("team", "a b"));
+        Service updated = operator.queryService(created);
+        ensure("a service is updated",
+                updated.getProtectThreshold() == 0.5f && "a b".equals(updated.getMetadata().get("team")), updated);
+        ensure("a service is deleted", operator.deleteService(created), created);
+
+        Instance instance = Client.instance("127.3.5.1", "9001", List.of());
+        naming.registerInstance(service, instance);
+        Listing.awaitExactly(naming, service, List.of("127.3.5.1:9001"), true);
+        instance.setWeight(7);
+        operator.updateInstance(service, instance);
+        Listing.await("an instance's weight is 7", () -> Listing.of(naming, service, true),
+                seen -> seen.size() == 1 && seen.get(0).getWeight() == 7);
+        ok("an instance is updated");
+        naming.deregisterInstance(service, instance);
+        Listing.awaitExactly(naming, service, List.of(), false);
     }
 
     /** Something listens at the address, so that a server that looks finds it healthy. */

@@ -178,7 +178,12 @@ impl Connection {
     }
 
     /// The next message for the stream of this turn; `None` when that stream ends.
-    pub(super) fn next_message(&self, turn: Option<u32>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    pub(super) fn next_message(
+        &self,
+        turn: Option<u32>,
+        takes_gzip: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Bytes>> {
         loop {
             let (service, clusters, token) = {
                 let mut state = self.state.lock();
@@ -202,7 +207,8 @@ impl Connection {
                 };
                 next
             };
-            let Some(push) = push::newest(&self.server, ServiceKey::as_ref(&service), &clusters) else {
+            let Some(push) = push::newest(&self.server, ServiceKey::as_ref(&service), &clusters, takes_gzip)
+            else {
                 continue;
             };
             let (now, wall_ms) = (self.server.clock.now().as_millis(), self.server.clock.wall_ms());
@@ -342,9 +348,10 @@ impl Connection {
             },
             "/BiRequestStream/requestBiStream" => {
                 let is_gzip = frames::is_gzip(request.headers());
+                let takes_gzip = frames::takes_gzip(request.headers());
                 let incoming = frames::Messages::new(request.into_body(), is_gzip);
-                let outgoing = super::stream::Outgoing::new(self, incoming);
-                frames::answer(Reply::Many(Box::new(outgoing)))
+                let outgoing = super::stream::Outgoing::new(self, incoming, takes_gzip);
+                frames::stream(outgoing, takes_gzip)
             }
             _ => frames::ended(Status::Unimplemented, "no such method"),
         }

@@ -24,6 +24,7 @@ pub(super) const MESSAGE_MAX: usize = 10 * 1024 * 1024;
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const ACCEPTED: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// How a call ended, in gRPC's own codes; those that clients of Nacos meet.
@@ -89,6 +90,12 @@ pub(super) async fn read_one(request: http::Request<Incoming>) -> Result<Payload
 
 pub(super) fn is_gzip(headers: &HeaderMap) -> bool {
     headers.get(ENCODING).is_some_and(|value| value == "gzip")
+}
+
+/// Whether a client reads compressed messages.
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(ACCEPTED).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepted.split(',').any(|encoding| encoding.trim() == "gzip")
 }
 
 /// The length of the message that begins here; `None` while its head is not all here.
@@ -223,6 +230,15 @@ fn trailers(status: Status) -> HeaderMap {
 pub(super) fn answer(body: Reply) -> Response<Reply> {
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, GRPC);
+    response
+}
+
+/// A stream, whose messages may be compressed if its client reads that.
+pub(super) fn stream(outgoing: super::stream::Outgoing, takes_gzip: bool) -> Response<Reply> {
+    let mut response = answer(Reply::Many(Box::new(outgoing)));
+    if takes_gzip {
+        response.headers_mut().insert(ENCODING, HeaderValue::from_static("gzip"));
+    }
     response
 }
 

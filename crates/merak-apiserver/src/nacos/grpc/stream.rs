@@ -16,11 +16,12 @@ pub(super) struct Outgoing {
     incoming: Option<Messages>,
     /// Which of the streams of its connection it is, once it is the one that pushes go out on.
     turn: Option<u32>,
+    takes_gzip: bool,
 }
 
 impl Outgoing {
-    pub(super) fn new(connection: Arc<Connection>, incoming: Messages) -> Outgoing {
-        Outgoing { connection, incoming: Some(incoming), turn: None }
+    pub(super) fn new(connection: Arc<Connection>, incoming: Messages, takes_gzip: bool) -> Outgoing {
+        Outgoing { connection, incoming: Some(incoming), turn: None, takes_gzip }
     }
 
     /// The next message to send; `None` when the stream ends.
@@ -44,6 +45,6 @@ impl Outgoing {
                 }
             }
         }
-        self.connection.next_message(self.turn, cx)
+        self.connection.next_message(self.turn, self.takes_gzip, cx)
     }
 }

@@ -263,7 +263,9 @@ pub(super) fn selector(params: &Params) -> Result<Option<Selector>, Failure> {
     } else {
         percent_decode_str(text).decode_utf8().map_err(|_| UNFIT)?
     };
-    let wire: Wire = serde_json::from_str(&text).map_err(|_| UNFIT)?;
+    // By way of a map: Java clients from 3.0 on say `type` twice.
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|_| UNFIT)?;
+    let wire = Wire::deserialize(json).map_err(|_| UNFIT)?;
     let expression = wire.expression.unwrap_or_default();
     if expression.len() > METADATA_BYTES_MAX {
         return Err(UNFIT);

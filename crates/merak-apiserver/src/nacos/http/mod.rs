@@ -227,7 +227,8 @@ fn credentials<'a>(head: &'a Parts, params: &'a Params) -> Credentials<'a> {
 
 /// The client library that sends: `User-Agent`, or else `Client-Version` (nacos-semantics §5).
 fn agent(head: &Parts) -> Option<HeaderValue> {
-    head.headers.get(header::USER_AGENT).or_else(|| head.headers.get("Client-Version")).cloned()
+    let named = head.headers.get(header::USER_AGENT).filter(|agent| !agent.is_empty());
+    named.or_else(|| head.headers.get("Client-Version")).cloned()
 }
 
 /// The body of a request whose body is a form, or does not say what it is; others hold no parameters.

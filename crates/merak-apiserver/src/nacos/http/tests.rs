@@ -7,11 +7,11 @@ use super::params::Params;
 use super::{NacosHttp, NacosParts};
 use crate::common::mapping::service_to_polaris;
 use crate::common::route::{Match, Route};
+use crate::nacos::grpc::{NacosGrpc, NacosGrpcParts};
 use ::http::{Request, header};
 use http_body_util::BodyExt as _;
-use crate::nacos::grpc::{NacosGrpc, NacosGrpcParts};
-use merak_app::clients::{self, Clients};
 use merak_app::access::{Access, Accounts, Mode, Permission, Tokens};
+use merak_app::clients::{self, Clients};
 use merak_app::commit;
 use merak_app::metrics::Metrics;
 use merak_app::naming::{Acknowledge, Naming, Settings};
@@ -472,7 +472,7 @@ async fn what_a_list_shows() {
         ("and it says so", "GET /ns/instance/list?serviceName=s", 200, r#""reachProtectionThreshold":true"#),
         ("the time grows", "GET /ns/instance/list?serviceName=s", 200, r#""lastRefTime":1700000000001"#),
         ("filtered before", "GET /ns/instance/list?serviceName=s&healthyOnly=true", 200, r#""reachProtectionThreshold":false"#),
-        ("no such service", "GET /ns/instance/list?serviceName=g@@none", 200, r#"{"name":"g@@none","groupName":"g","clusters":"","cacheMillis":10000,"hosts":[],"lastRefTime":1700000000000,"#),
+        ("no such service", "GET /ns/instance/list?serviceName=g@@none", 200, r#"{"name":"g@@none","groupName":"g","clusters":"","cacheMillis":10000,"hosts":[],"lastRefTime":1699999999999,"#),
         ("another namespace", "GET /ns/instance/list?serviceName=s&namespaceId=dev", 200, r#""hosts":[]"#),
         ("public by name", "GET /ns/instance/list?serviceName=s&namespaceId=public", 200, "127.0.0.1#80"),
         ("moves to another cluster", "POST /ns/instance?serviceName=s&ip=127.0.0.1&port=80&cluster=b", 200, "ok"),
@@ -634,6 +634,7 @@ async fn services() {
         ("get it", "GET /ns/service?serviceName=g@@t", 200, r#""protectThreshold":0.4,"metadata":{"k":"v"},"selector":{"type":"label","expression":"CONSUMER.label.a = PROVIDER.label.a","labels":["a"],"contextType":"CMDB"}"#),
         ("put clears metadata, keeps the selector", "PUT /ns/service?serviceName=t&groupName=g&protectThreshold=0.6", 200, "ok"),
         ("get it again", "GET /ns/service?serviceName=t&groupName=g", 200, r#""protectThreshold":0.6,"metadata":{},"selector":{"type":"label""#),
+        ("selector of a 3.x client", "PUT /ns/service?serviceName=t&groupName=g&protectThreshold=0&selector=%7B%22type%22%3A%22none%22%2C%22type%22%3A%22none%22%2C%22contextType%22%3A%22none%22%7D", 200, "ok"),
         ("selector encoded twice", "PUT /ns/service?serviceName=t&groupName=g&protectThreshold=0&selector=%257B%2522type%2522%253A%2522none%2522%257D", 200, "ok"),
         ("get it a last time", "GET /ns/service?serviceName=t&groupName=g", 200, r#""selector":{"type":"none""#),
         ("busy", "POST /ns/instance?serviceName=b&ip=127.0.0.1&port=80&clusterName=c", 200, "ok"),

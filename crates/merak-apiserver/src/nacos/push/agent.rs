@@ -39,7 +39,8 @@ pub(super) fn listening(agent: &str) -> Option<Listening<'_>> {
     }
     let (library, least) = LIBRARIES.iter().find(|(library, _)| agent.starts_with(library))?;
     let version = agent[library.len()..].strip_prefix(":v")?;
-    let mut numbers = version.split(|letter: char| !letter.is_ascii_digit()).map(|number| number.parse().ok());
+    let mut numbers =
+        version.split(|letter: char| !letter.is_ascii_digit()).map(|number| number.parse().ok());
     let mut number = || numbers.next().flatten();
     let version = [number()?, number().unwrap_or(0), number().unwrap_or(0)];
     let packet_max = if *library == GO { GO_PACKET_MAX } else { PACKET_MAX };

@@ -66,7 +66,6 @@ pub(super) fn for_socket(address: SocketAddr, is_v6: bool) -> Option<SocketAddr>
     }
 }
 
-
 /// The address a datagram came from, as destinations are written.
 pub(super) fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
@@ -83,7 +82,14 @@ mod tests {
             ("nothing declared", Private, "192.0.2.1", "", 40_000, "192.0.2.1:40000"),
             ("both near", Private, "127.0.0.1", "172.17.0.2", 40_000, "172.17.0.2:40000"),
             ("both private", Private, "10.0.0.1", "192.168.1.1", 40_000, "192.168.1.1:40000"),
-            ("a stranger declares a private one", Private, "192.0.2.1", "10.0.0.1", 40_000, "192.0.2.1:40000"),
+            (
+                "a stranger declares a private one",
+                Private,
+                "192.0.2.1",
+                "10.0.0.1",
+                40_000,
+                "192.0.2.1:40000",
+            ),
             ("a victim elsewhere", Private, "10.0.0.1", "192.0.2.1", 40_000, "10.0.0.1:40000"),
             ("link-local is not near", Private, "10.0.0.1", "169.254.169.254", 40_000, "10.0.0.1:40000"),
             ("mapped", Private, "::ffff:10.0.0.1", "::ffff:10.0.0.2", 40_000, "10.0.0.2:40000"),
@@ -107,6 +113,9 @@ mod tests {
         let far: SocketAddr = "[::1]:4000".parse().expect("an address");
         let as_v6 = for_socket(near, true).expect("a socket of IPv6 reaches it");
         assert_eq!((as_v6.to_string(), plain(as_v6)), ("[::ffff:127.0.0.1]:4000".to_owned(), near));
-        assert_eq!((for_socket(far, false), for_socket(far, true), for_socket(near, false)), (None, Some(far), Some(near)));
+        assert_eq!(
+            (for_socket(far, false), for_socket(far, true), for_socket(near, false)),
+            (None, Some(far), Some(near))
+        );
     }
 }

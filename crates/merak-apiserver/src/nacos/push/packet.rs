@@ -83,7 +83,10 @@ mod tests {
     #[test]
     fn acknowledgements_and_garbage() {
         for (datagram, expected) in [
-            (r#"{"type": "push-ack", "lastRefTime": "1732480000000123", "data": ""}"#, Some(1_732_480_000_000_123)),
+            (
+                r#"{"type": "push-ack", "lastRefTime": "1732480000000123", "data": ""}"#,
+                Some(1_732_480_000_000_123),
+            ),
             (r#"{"type":"push-ack","lastRefTime":12,"data":""}"#, Some(12)),
             (r#"{"lastRefTime":"\u0031","type":"push\u002dack"}"#, Some(1)),
             (r#"{"type":"dump-ack","lastRefTime":12,"data":"{}"}"#, None),

@@ -320,7 +320,8 @@ impl UdpPush {
             return Some(Newest { sequence, revision, packet });
         };
         let sequence = self.first_number + 2 * view.number;
-        let encode = || packet(&list_in_packet(&head(view.shown_ms), &select(&view, clusters, false)), sequence);
+        let encode =
+            || packet(&list_in_packet(&head(view.shown_ms), &select(&view, clusters, false)), sequence);
         let packet = if cache_ms == CACHE_MS {
             view.memo.get_or_encode("nacos-udp", clusters, encode)
         } else {

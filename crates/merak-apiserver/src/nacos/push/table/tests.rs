@@ -135,7 +135,11 @@ fn the_newest_list_follows_the_acknowledgement() {
     }
     assert_eq!(run(&mut table, 1_010, 1_100, &mut packets).0, [], "it waits");
     assert!(table.acknowledge(address(CLIENT), 102, 0));
-    assert_eq!(run(&mut table, 1_100, 1_200, &mut packets).0, [(1_100, false)], "nine changes are one packet");
+    assert_eq!(
+        run(&mut table, 1_100, 1_200, &mut packets).0,
+        [(1_100, false)],
+        "nine changes are one packet"
+    );
     table.changed(id, at(1_200));
     assert_eq!(run(&mut table, 1_200, 2_000, &mut packets).0, [(1_600, false)], "half a second is enough");
     assert!(!table.acknowledge(address(CLIENT), 103, 0), "a newer packet has overtaken it");
@@ -191,7 +195,9 @@ fn acknowledgements_from_where_the_request_came_from() {
 #[test]
 fn one_acknowledgement_each() {
     let (mut table, first) = one();
-    let Subscribed::New(second) = table.subscribe(key("s", "c"), about(LOOPBACK), at(0), LIFE) else { panic!() };
+    let Subscribed::New(second) = table.subscribe(key("s", "c"), about(LOOPBACK), at(0), LIFE) else {
+        panic!()
+    };
     for _ in 0..2 {
         let Due::Send(job) = table.take(at(0)) else { panic!("two are due") };
         let delivery = Delivery { revision: 1, at_ms: 0 };
@@ -199,7 +205,8 @@ fn one_acknowledgement_each() {
     }
     assert!(table.acknowledge(address(CLIENT), 7, 0) && table.acknowledge(address(CLIENT), 7, 0));
     assert!(!table.acknowledge(address(CLIENT), 7, 0));
-    let all_know = [first, second].iter().all(|id| table.describe(*id).expect("there").acknowledged.is_some());
+    let all_know =
+        [first, second].iter().all(|id| table.describe(*id).expect("there").acknowledged.is_some());
     assert!(all_know);
 }
 

@@ -9,36 +9,44 @@ use anyhow::{Context as _, Result};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
-/// A library that is pushed to.
-pub(crate) const AGENT: &str = "Nacos-Java-Client:v1.4.8";
+/// The agent of a library that is pushed to.
+pub const UDP_AGENT: &str = "Nacos-Java-Client:v1.4.8";
 
 /// A push takes milliseconds; what takes longer than this will not come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A socket that subscribers name in their list calls.
-pub(crate) struct Subscriber {
+#[derive(Debug)]
+pub struct UdpSubscriber {
     socket: UdpSocket,
 }
 
 /// What came in.
-pub(crate) struct Packet {
-    pub(crate) json: Value,
-    pub(crate) is_compressed: bool,
-    pub(crate) from: SocketAddr,
+#[derive(Debug)]
+pub struct Packet {
+    /// The packet, decompressed. The list in it is a text: [`Packet::list`].
+    pub json: Value,
+    /// Whether it came compressed.
+    pub is_compressed: bool,
+    /// Where acknowledgements go.
+    pub from: SocketAddr,
 }
 
-impl Subscriber {
-    pub(crate) fn bind(ip: &str) -> Result<Subscriber> {
+impl UdpSubscriber {
+    /// On a free port of this address.
+    pub fn bind(ip: &str) -> Result<Self> {
         let socket = UdpSocket::bind((ip, 0)).context("no socket")?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        Ok(Subscriber { socket })
+        Ok(Self { socket })
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// The port to name.
+    pub fn port(&self) -> u16 {
         self.socket.local_addr().expect("it is bound").port()
     }
 
-    pub(crate) fn receive(&self) -> Result<Packet> {
+    /// The next packet. Not to come is an error, after a while.
+    pub fn receive(&self) -> Result<Packet> {
         let mut buffer = vec![0; 1 << 16];
         let (length, from) = self.socket.recv_from(&mut buffer).context("no packet came")?;
         let bytes = &buffer[..length];
@@ -54,12 +62,13 @@ impl Subscriber {
     }
 
     /// Acknowledges a packet by this number, which some clients write as a text.
-    pub(crate) fn acknowledge(&self, packet: &Packet, number: &Value) -> Result<()> {
+    pub fn acknowledge(&self, packet: &Packet, number: &Value) -> Result<()> {
         let ack = json!({"type": "push-ack", "lastRefTime": number, "data": ""});
         self.send(packet.from, ack.to_string().as_bytes())
     }
 
-    pub(crate) fn send(&self, to: SocketAddr, datagram: &[u8]) -> Result<()> {
+    /// Sends anything to anybody.
+    pub fn send(&self, to: SocketAddr, datagram: &[u8]) -> Result<()> {
         self.socket.send_to(datagram, to).context("cannot send")?;
         Ok(())
     }
@@ -67,12 +76,13 @@ impl Subscriber {
 
 impl Packet {
     /// The list inside.
-    pub(crate) fn list(&self) -> Result<Value> {
-        serde_json::from_str(self.json["data"].as_str().context("data is no text")?).context("data is no JSON")
+    pub fn list(&self) -> Result<Value> {
+        serde_json::from_str(self.json["data"].as_str().context("data is no text")?)
+            .context("data is no JSON")
     }
 
     /// The service it is about.
-    pub(crate) fn service(&self) -> Result<String> {
+    pub fn service(&self) -> Result<String> {
         Ok(self.list()?["name"].as_str().context("no name")?.to_owned())
     }
 }
