@@ -6,6 +6,9 @@
 // one, so every look is taken with a client of its own. The server's address comes from MERAK_NACOS.
 'use strict';
 
+const { once } = require('events');
+const net = require('net');
+
 const { NacosNamingClient } = require('nacos');
 
 const SEE_WITHIN_MS = 30000;
@@ -122,7 +125,24 @@ async function own() {
   await client.deregisterInstance(service, second);
   await awaitExactly(service, [], false);
   ensure('and after deregistering nothing is listed', true);
+  await persistent(client, `${service}-persistent`);
   await client.close();
+}
+
+// Something listens at the address, so that a server that looks finds it healthy.
+async function persistent(client, service) {
+  const alive = net.createServer(socket => socket.end()).listen(0, '127.2.1.1');
+  await once(alive, 'listening');
+  const { port } = alive.address();
+  const lasting = { ...instance('127.2.1.1', port, []), ephemeral: false };
+  await client.registerInstance(service, lasting);
+  await awaitExactly(service, [`127.2.1.1:${port}`]);
+  const [host] = await client.getAllInstances(service, 'DEFAULT_GROUP', '', false);
+  ensure('a persistent instance is listed as such', host.ephemeral === false, host);
+  await client.deregisterInstance(service, lasting);
+  await awaitExactly(service, [], false);
+  console.error('can: persistent');
+  alive.close();
 }
 
 // Key order in metadata is nobody's promise.

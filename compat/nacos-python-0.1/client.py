@@ -7,6 +7,7 @@ The server's address comes from MERAK_NACOS. Start reading at `main`.
 
 import json
 import os
+import socket
 import sys
 import time
 
@@ -170,6 +171,21 @@ def own():
         ensure(f"{ip} is deregistered", client.remove_naming_instance(service, ip, port, cluster))
     await_exactly(client, service, [], healthy_only=False)
     ensure("and gone from the list", True)
+    persistent(client, f"{service}-persistent")
+
+
+def persistent(client, service):
+    """Something listens at the address, so that a server that looks finds it healthy."""
+    with socket.create_server(("127.1.1.1", 0)) as alive:
+        port = alive.getsockname()[1]
+        taken = client.add_naming_instance(service, "127.1.1.1", port, ephemeral=False)
+        ensure("a persistent instance is acknowledged", taken)
+        await_exactly(client, service, [f"127.1.1.1:{port}"])
+        found = client.list_naming_instance(service)["hosts"]
+        ensure("a persistent instance is listed as such", found[0]["ephemeral"] is False, found)
+        ensure("it is deregistered", client.remove_naming_instance(service, "127.1.1.1", port, ephemeral=False))
+        await_exactly(client, service, [], healthy_only=False)
+        print("can: persistent", file=sys.stderr, flush=True)
 
 
 def main(command, *rest):

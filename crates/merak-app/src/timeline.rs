@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Events one timeline keeps. Each of the registry's 64 shards has one: 65 536 in all, of 88 bytes, are 6 MiB.
+/// Events one timeline keeps. Each of the registry's 64 shards has one: 65 536 in all, of 112 bytes, are 7 MiB.
 const EVENTS_MAX: usize = 1024;
 
 /// On whose behalf something was done.
@@ -67,6 +67,18 @@ impl Happening {
     }
 }
 
+/// What led to an event, where more is known than on whose behalf it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// The last beat came so long before.
+    Silent {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// What a health check found.
+    Probed(&'static str),
+}
+
 /// One event of a timeline.
 #[derive(Debug, Clone)]
 pub struct Moment {
@@ -80,6 +92,8 @@ pub struct Moment {
     pub what: Happening,
     /// On whose behalf.
     pub by: Actor,
+    /// What led to it.
+    pub detail: Option<Detail>,
 }
 
 /// The newest events of the services of one shard.
@@ -127,6 +141,7 @@ mod tests {
                 ),
                 what: Happening::Changed,
                 by: Actor::Clock,
+                detail: None,
             });
         }
         let all = timeline.of(name, None);

@@ -19,12 +19,14 @@
 mod bytes_codec;
 pub mod golden;
 mod http;
+mod nacos_grpc;
 mod polaris;
 mod server;
 mod udp;
 mod wait;
 
 pub use http::{HttpClient, HttpResponse};
+pub use nacos_grpc::{Heard, NacosConnection, NacosMessage, NacosStream};
 pub use polaris::{DiscoverStream, PolarisClient};
 pub use server::{Addresses, Admin, Server, StartOptions};
 pub use udp::{Packet, UDP_AGENT, UdpSubscriber};

@@ -38,6 +38,8 @@ const LOG_SHOWN: usize = 16 * 1024;
 pub struct Addresses {
     /// Nacos HTTP.
     pub nacos_http: SocketAddr,
+    /// Nacos gRPC.
+    pub nacos_grpc: SocketAddr,
     /// Polaris gRPC for SDKs.
     pub polaris_grpc: SocketAddr,
     /// Probes and metrics.

@@ -20,9 +20,14 @@ use merak_domain::naming::{
     ConnectionId, InstanceKey, Keeper, Kind, Registration, Removal, ServiceKey, ServiceRef,
 };
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Clients whose connection has ended and that are still known by name, for people who ask who removed something. Of
+/// about 300 bytes, together 1.2 MiB.
+const ENDED_MAX: usize = 4_096;
 
 /// What a client says about itself, and where it calls from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,6 +162,11 @@ impl Client {
         Ok(())
     }
 
+    /// How many instances it keeps.
+    pub fn kept_count(&self) -> usize {
+        self.books.lock().kept.values().map(|kept| kept.keys().len()).sum()
+    }
+
     /// What it keeps, by service.
     pub fn kept(&self) -> Vec<(Arc<ServiceKey>, Vec<InstanceKey>)> {
         let books = self.books.lock();
@@ -215,6 +225,8 @@ pub struct Clients {
     /// Clients whose connection has ended and that still may come back, oldest first.
     departed: Mutex<Vec<Departed>>,
     arrivals: Mutex<HashMap<Kin, depart::Arrival>>,
+    /// Clients that kept something when their connection ended, oldest first.
+    ended: Mutex<VecDeque<Arc<Client>>>,
     is_stopping: AtomicBool,
 }
 
@@ -229,6 +241,7 @@ impl Clients {
             next: AtomicU32::new(0),
             departed: Mutex::default(),
             arrivals: Mutex::default(),
+            ended: Mutex::default(),
             is_stopping: AtomicBool::new(false),
         })
     }
@@ -261,6 +274,13 @@ impl Clients {
             std::mem::take(&mut books.kept)
         };
         self.open.lock().remove(&client.number.number());
+        if !kept.is_empty() {
+            let mut ended = self.ended.lock();
+            if ended.len() == ENDED_MAX {
+                ended.pop_front();
+            }
+            ended.push_back(Arc::clone(client));
+        }
         if !kept.is_empty() && !self.is_stopping.load(Ordering::Acquire) {
             self.departed.lock().push(Departed::new(client, kept, self.clock.now()));
         }
@@ -280,6 +300,16 @@ impl Clients {
     /// The client whose connection is known by this id.
     pub fn by_id(&self, id: &str) -> Option<Arc<Client>> {
         self.open.lock().values().find(|client| &*client.about.id == id).cloned()
+    }
+
+    /// The client of a connection by its number, also one that ended lately and kept something; the flag says
+    /// whether it is open.
+    pub fn by_number(&self, number: ConnectionId) -> Option<(Arc<Client>, bool)> {
+        if let Some(client) = self.open.lock().get(&number.number()) {
+            return Some((Arc::clone(client), true));
+        }
+        let ended = self.ended.lock();
+        ended.iter().rev().find(|client| client.number == number).map(|client| (Arc::clone(client), false))
     }
 
     /// How many there are.

@@ -3,7 +3,7 @@
 //! Not here: how two commands get in each other's way ([`super::footprint`]).
 
 use crate::registry::{Cause, Registry};
-use crate::timeline::Actor;
+use crate::timeline::{Actor, Detail};
 use merak_domain::access::User;
 use merak_domain::naming::instance::ClusterName;
 use merak_domain::naming::{
@@ -67,6 +67,8 @@ pub enum Command {
         instance: InstanceKey,
         /// Whether it lives.
         healthy: bool,
+        /// What the last probe found.
+        why: &'static str,
     },
     /// Say by hand whether a persistent instance lives that nothing checks.
     SetHealth {
@@ -174,7 +176,7 @@ impl Command {
             Command::SettleHealth { service, instance } => {
                 Ok(registry.decide_health(ServiceKey::as_ref(service), instance.as_ref()))
             }
-            Command::ProbedHealth { service, instance, healthy } => {
+            Command::ProbedHealth { service, instance, healthy, why: _ } => {
                 let name = ServiceKey::as_ref(service);
                 Ok(registry
                     .decide(name, |shard, at| shard.probed_health(name, instance.as_ref(), *healthy, at)))
@@ -235,7 +237,9 @@ impl Command {
             Command::Deregister { by, .. } | Command::Operate { by, .. } | Command::SetHealth { by, .. } => {
                 Cause::other(*by)
             }
-            Command::ProbedHealth { .. } => Cause::other(Actor::Prober),
+            Command::ProbedHealth { why, .. } => {
+                Cause::other(Actor::Prober).with(Some(Detail::Probed(why)))
+            }
             _ => Cause::other(Actor::Clock),
         }
     }

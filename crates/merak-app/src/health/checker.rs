@@ -6,6 +6,7 @@
 //! Start reading at [`run`].
 
 use super::pace::{Pace, ProbeKind};
+use super::ledger::{Ledger, Probed};
 use super::tally::Tally;
 use crate::commit::{Command, CommitError, CommitHandle};
 use crate::metrics::Metrics;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where the newest outcomes are kept.
+    pub ledger: Arc<Ledger>,
 }
 
 /// Which instance.
@@ -132,6 +135,7 @@ impl Round {
         let service = ServiceKey::as_ref(&key.service);
         let Some(target) = self.parts.registry.check_of(service, key.instance.as_ref()) else {
             self.checks.remove(&key);
+            self.parts.ledger.forget(&key.service, &key.instance);
             return;
         };
         let values = self.parts.switches.now();
@@ -139,6 +143,7 @@ impl Round {
             Some(kind) if values.health_check => kind,
             _ => {
                 check.tally = Tally::default();
+                self.parts.ledger.forget(&key.service, &key.instance);
                 self.due.insert(key, UNCHECKED_PERIOD);
                 return;
             }
@@ -183,6 +188,8 @@ impl Round {
         let (word, why) = describe(outcome);
         self.parts.metrics.probes.get_or_create(&[("kind", kind.name()), ("outcome", word)]).inc();
         let Some(check) = self.checks.get_mut(&key) else { return };
+        let (at_ms, took_ms) = (self.parts.clock.wall_ms(), u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        self.parts.ledger.enter(&key.service, &key.instance, Probed { at_ms, outcome: word, why, took_ms });
         let values = self.parts.switches.now();
         check.is_under_way = false;
         check.pace.observe(kind, outcome, took, &values);
@@ -198,7 +205,7 @@ impl Round {
         check.is_under_way = true;
         let commits = self.parts.commits.clone();
         self.under_way.push(Box::pin(async move {
-            let answer = commits.commit(Command::ProbedHealth { service, instance, healthy }).await;
+            let answer = commits.commit(Command::ProbedHealth { service, instance, healthy, why }).await;
             Done::Settled { key, answer }
         }));
     }

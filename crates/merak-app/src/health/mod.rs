@@ -7,6 +7,7 @@
 //! Start reading at [`checker`], then [`pace`] and [`tally`]; what is dialled is in [`probe`].
 
 mod checker;
+mod ledger;
 mod pace;
 pub mod probe;
 mod tally;
@@ -14,4 +15,5 @@ mod tally;
 mod tests;
 
 pub use checker::{Parts, Settings, run};
+pub use ledger::{Ledger, Probed};
 pub use pace::ProbeKind;

@@ -71,6 +71,7 @@ async fn rig_with(store: &MemoryStore, enabled: bool, in_flight_max: usize) -> R
         switches: switches.clone(),
         clock,
         metrics: metrics.clone(),
+        ledger: Arc::default(),
     };
     let in_flight_max = NonZeroUsize::new(in_flight_max).expect("it is not zero");
     supervisor.spawn(TaskKind::HealthChecker, |stop| async move {

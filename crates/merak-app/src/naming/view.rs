@@ -24,7 +24,8 @@ pub struct ServiceView {
     pub changed: Revision,
     /// A number that no other view of this process has.
     pub number: u64,
-    /// When the view was made, wall clock milliseconds; grows strictly from view to view of one service.
+    /// When a view like this was first made, wall clock milliseconds; grows strictly from change to change of one
+    /// service that somebody looked at.
     pub shown_ms: u64,
     /// Encoded answers made from this view.
     pub memo: Memo,
@@ -60,6 +61,8 @@ impl ServiceView {
 pub struct ViewCell {
     view: OnceLock<Arc<ServiceView>>,
     shown_ms: AtomicU64,
+    /// Whether the service changed since its newest view was made.
+    is_changed: AtomicBool,
     /// Whether the registry has it on its list of views to forget when idle.
     is_listed: AtomicBool,
 }
@@ -67,6 +70,7 @@ pub struct ViewCell {
 impl Derived for ViewCell {
     fn invalidate(&mut self) {
         self.view.take();
+        *self.is_changed.get_mut() = true;
     }
 }
 
@@ -85,9 +89,11 @@ impl ViewCell {
         let view = cell.view.get_or_init(|| {
             on_built();
             is_new = !cell.is_listed.swap(true, Ordering::Relaxed);
-            let now = wall_ms();
             // Readers hold the shard's read lock here, so no other view of this service is being made.
-            let shown_ms = now.max(cell.shown_ms.load(Ordering::Relaxed) + 1);
+            let before = cell.shown_ms.load(Ordering::Relaxed);
+            let is_again = !cell.is_changed.swap(false, Ordering::Relaxed) && before > 0;
+            // One that was idle and forgotten is what subscribers still have.
+            let shown_ms = if is_again { before } else { wall_ms().max(before + 1) };
             cell.shown_ms.store(shown_ms, Ordering::Relaxed);
             let mut instances: Box<[_]> = state.instances().cloned().collect();
             instances.sort_unstable_by(|a, b| a.key.cmp(&b.key));

@@ -137,6 +137,7 @@ impl Registry {
             self.settle_locked(cell, state, service, instance);
             return;
         }
+        let silence = self.silence(service, instance);
         let hash = instance_hash(&self.hasher, service, instance);
         if !cell.leases.lock().revoke_expired(hash, |key| key.is(service, instance)) {
             return;
@@ -144,7 +145,7 @@ impl Registry {
         self.metrics.leases_expired.inc();
         let ephemeral = |found: &Instance| found.kind == Kind::Ephemeral;
         for change in state.naming.deregister(service, instance, ephemeral, Removal::Expired) {
-            self.apply_locked(cell, state, &change, Cause::other(Actor::Clock));
+            self.apply_locked(cell, state, &change, Cause::other(Actor::Clock).with(silence));
         }
     }
 

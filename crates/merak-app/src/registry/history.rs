@@ -3,8 +3,8 @@
 //! Not here: the timelines themselves ([`crate::timeline`]).
 
 use super::{Cause, Registry, ShardCell};
-use crate::timeline::{Actor, Happening, Moment};
-use merak_domain::naming::{Address, Instance, Removal, ServiceKey, ServiceRef};
+use crate::timeline::{Actor, Detail, Happening, Moment};
+use merak_domain::naming::{Address, Instance, InstanceRef, Removal, ServiceKey, ServiceRef};
 use std::sync::Arc;
 
 impl Registry {
@@ -29,7 +29,10 @@ impl Registry {
             Some(before) if before.is_shown_like(now) => return,
             Some(_) => Happening::Changed,
         };
-        self.write_down(cell, service, now, what, cause.by);
+        let is_silence = what == Happening::Unhealthy && cause.by == Actor::Clock;
+        let detail =
+            if is_silence { self.silence(ServiceKey::as_ref(service), now.key.as_ref()) } else { cause.detail };
+        self.write_down(cell, service, now, what, Cause { detail, ..cause });
     }
 
     pub(super) fn note_removal(
@@ -46,7 +49,12 @@ impl Registry {
             Removal::Disconnected => Happening::Disconnected,
             Removal::Replaced => Happening::Replaced,
         };
-        self.write_down(cell, service, before, what, cause.by);
+        self.write_down(cell, service, before, what, cause);
+    }
+
+    /// How long nothing was heard of an instance that has a lease.
+    pub(super) fn silence(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Option<Detail> {
+        self.silent_ms(service, instance).map(|ms| Detail::Silent { ms })
     }
 
     fn write_down(
@@ -55,9 +63,10 @@ impl Registry {
         service: &Arc<ServiceKey>,
         instance: &Instance,
         what: Happening,
-        by: Actor,
+        cause: Cause,
     ) {
         let (service, instance) = (Arc::clone(service), instance.key.clone());
-        cell.timeline.note(Moment { at_ms: self.clock.wall_ms(), service, instance, what, by });
+        let Cause { by, detail, .. } = cause;
+        cell.timeline.note(Moment { at_ms: self.clock.wall_ms(), service, instance, what, by, detail });
     }
 }

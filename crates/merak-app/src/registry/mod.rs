@@ -19,7 +19,7 @@ pub use recall::Noted;
 use crate::metrics::{Metrics, Sizes};
 use crate::naming::{Listing, MemoBudget, ServiceView, ViewCell};
 use crate::ports::Clock;
-use crate::timeline::{Actor, Timeline};
+use crate::timeline::{Actor, Detail, Timeline};
 use crate::watch::Hub;
 use hashbrown::HashMap;
 use ids::Ids;
@@ -29,7 +29,7 @@ use merak_domain::lease::{Phase, Renewed, Table, Unknown};
 use merak_domain::naming::key::instance_hash;
 use merak_domain::naming::{
     At, Change, Directory, Event, Hasher, Instance, InstanceId, InstanceKey, InstanceRef, Kind, Namespace,
-    Refusal, ServiceKey, ServiceRef, Shard,
+    Override, Refusal, ServiceKey, ServiceRef, Shard,
 };
 use merak_domain::{Moment, Revision};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -102,17 +102,24 @@ pub struct Cause {
     is_registered: bool,
     /// On whose behalf.
     by: Actor,
+    /// What led to it.
+    detail: Option<Detail>,
 }
 
 impl Cause {
     /// A client registered.
     pub fn registered(by: Actor) -> Cause {
-        Cause { is_registered: true, by }
+        Cause { is_registered: true, by, detail: None }
     }
 
     /// Anything else.
     pub fn other(by: Actor) -> Cause {
-        Cause { is_registered: false, by }
+        Cause { is_registered: false, by, detail: None }
+    }
+
+    /// The same, with what led to it.
+    pub fn with(self, detail: Option<Detail>) -> Cause {
+        Cause { detail, ..self }
     }
 }
 
@@ -286,6 +293,11 @@ impl Registry {
         let last = self.cell(service).leases.lock().last_beat(hash, |key| key.is(service, instance))?;
         let silent = self.clock.now().since(last);
         Some(u64::try_from(silent.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// What an operator set over an instance.
+    pub fn override_of(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Option<Arc<Override>> {
+        self.cell(service).state.read().naming.service(service)?.override_of(instance).cloned()
     }
 
     // --- changing --------------------------------------------------------------------------------------------

@@ -1,3 +1,5 @@
+//! When subscribers are told, on paused time.
+
 use super::*;
 use crate::ports::Clock;
 use merak_domain::Moment;
@@ -32,6 +34,11 @@ impl Clock for Paused {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "tokio's clock, which this test pauses")]
+fn start() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 fn service(name: &str) -> Arc<ServiceKey> {
     Arc::new(ServiceRef { namespace: "default", group: "DEFAULT_GROUP", name }.to_key())
 }
@@ -40,7 +47,7 @@ fn service(name: &str) -> Arc<ServiceKey> {
 #[tokio::test(start_paused = true)]
 async fn first_at_once_then_gathered() {
     let hub = Hub::new(Hasher::default());
-    let clock = Arc::new(Paused(tokio::time::Instant::now()));
+    let clock = Arc::new(Paused(start()));
     let stop = CancellationToken::new();
     let settings = Settings { window: Duration::from_millis(20) };
     let told = Arc::new(Counting::default());

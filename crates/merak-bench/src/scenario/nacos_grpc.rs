@@ -100,35 +100,54 @@ pub(crate) async fn deregister(
     succeeded(&session.call("InstanceRequest", json.as_bytes(), ear).await?, "InstanceResponse")
 }
 
-/// Subscribes and says how many hosts the answer lists.
+/// Subscribes and gives the list of the answer.
 pub(crate) async fn subscribe(
     session: &mut Session,
     population: &Population,
     service: u64,
     ear: &mut impl Ear,
-) -> Result<u64, Failure> {
+) -> Result<List, Failure> {
     let json = service_request(population, service, r#""subscribe":true,"clusters":"""#);
     let answer = session.call("SubscribeServiceRequest", json.as_bytes(), ear).await?;
     succeeded(&answer, "SubscribeServiceResponse")?;
-    Ok(hosts(&answer))
+    Ok(List::of(&answer))
 }
 
-/// Asks for a service and says how many hosts the answer lists.
+/// Asks for a service and gives the list of the answer.
 pub(crate) async fn query(
     session: &mut Session,
     population: &Population,
     service: u64,
     ear: &mut impl Ear,
-) -> Result<u64, Failure> {
+) -> Result<List, Failure> {
     let json = query_request(population, service);
     let answer = session.call("ServiceQueryRequest", json.as_bytes(), ear).await?;
     succeeded(&answer, "QueryServiceResponse")?;
-    Ok(hosts(&answer))
+    Ok(List::of(&answer))
 }
 
 /// Hosts in a push or an answer.
-pub(crate) fn hosts(payload: &Payload) -> u64 {
+fn hosts(payload: &Payload) -> u64 {
     count(payload.json(), b"\"ip\":\"")
+}
+
+/// What a client makes of a push or an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct List {
+    pub(crate) hosts: u64,
+    /// Its `lastRefTime`: a client ignores a list that is older than the one it has.
+    pub(crate) time: u64,
+}
+
+impl List {
+    pub(crate) fn of(payload: &Payload) -> Self {
+        let name = b"\"lastRefTime\":";
+        let digits = memmem::find(payload.json(), name).map(|at| &payload.json()[at + name.len()..]);
+        let digits = digits.unwrap_or_default();
+        let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+        let time = std::str::from_utf8(&digits[..end]).ok().and_then(|time| time.parse().ok());
+        Self { hosts: hosts(payload), time: time.unwrap_or_default() }
+    }
 }
 
 /// What happens to an instance.
@@ -341,8 +360,16 @@ mod tests {
         ] {
             assert_eq!(succeeded(&Payload::new(kind, json, ""), "InstanceResponse").is_ok(), good, "{name}");
         }
-        let two = r#"{"serviceInfo":{"hosts":[{"ip":"127.0.0.1"},{"ip":"127.0.0.2"}]}}"#;
-        assert_eq!(hosts(&Payload::new("QueryServiceResponse", two, "")), 2);
+        for (name, json, expected) in [
+            (
+                "two hosts",
+                r#"{"serviceInfo":{"hosts":[{"ip":"127.0.0.1"},{"ip":"127.0.0.2"}],"lastRefTime":17,"checksum":""}}"#,
+                List { hosts: 2, time: 17 },
+            ),
+            ("no list", "{}", List { hosts: 0, time: 0 }),
+        ] {
+            assert_eq!(List::of(&Payload::new("QueryServiceResponse", json, "")), expected, "{name}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use super::crowd::{Crowd, Turn};
-use super::nacos_grpc;
+use super::nacos_grpc::{self, List};
 use crate::cli::Reconnect;
 use crate::client::nacos::{Ear, Session, Target};
 use crate::client::payload::Payload;
@@ -142,7 +142,7 @@ struct Client {
 
 impl Client {
     async fn live(mut self, turn: Turn) -> Failure {
-        let mut lists = Lists { storm: Arc::clone(&self.storm), whole: false };
+        let mut lists = Lists { storm: Arc::clone(&self.storm), newest: 0, whole: false };
         let first = async {
             let permit = turn.connect().await?;
             let session = self.enter(&mut lists).await?;
@@ -210,21 +210,29 @@ enum Shown {
 /// A client's view of its service.
 struct Lists {
     storm: Arc<Storm>,
-    /// Whether the last list after the loss was whole.
+    /// The time of the newest list, also of those before the loss.
+    newest: u64,
+    /// Whether the newest list after the loss was whole.
     whole: bool,
 }
 
 impl Lists {
-    fn shown(&mut self, hosts: u64, how: Shown) {
+    fn shown(&mut self, list: List, how: Shown) {
+        // An answer and a push may overtake each other.
+        let outdated = list.time < self.newest;
+        self.newest = self.newest.max(list.time);
         let Some((begun, mut seen)) = self.storm.under_way() else { return };
         let seen = &mut *seen;
-        let whole = hosts >= self.storm.hosts;
+        let whole = list.hosts >= self.storm.hosts;
         let (shortest, short) = match how {
             Shown::Pushed => (&mut seen.shortest_pushed, &mut seen.short_pushed),
             Shown::Answered => (&mut seen.shortest_answered, &mut seen.short_answered),
         };
-        *shortest = (*shortest).min(hosts);
+        *shortest = (*shortest).min(list.hosts);
         *short += u64::from(!whole);
+        if outdated {
+            return;
+        }
         match (self.whole, whole) {
             (false, true) => seen.whole += 1,
             (true, false) => seen.whole -= 1,
@@ -238,7 +246,7 @@ impl Lists {
 impl Ear for Lists {
     fn pushed(&mut self, _arrived: Instant, push: &Payload) {
         if push.kind() == "NotifySubscriberRequest" {
-            self.shown(nacos_grpc::hosts(push), Shown::Pushed);
+            self.shown(List::of(push), Shown::Pushed);
         }
     }
 }
@@ -415,17 +423,18 @@ mod tests {
     #[test]
     fn short_lists_are_noticed_after_the_loss_only() {
         let storm = Arc::new(Storm::new(3));
-        let mut lists = Lists { storm: Arc::clone(&storm), whole: false };
-        lists.shown(1, Shown::Pushed);
+        let mut lists = Lists { storm: Arc::clone(&storm), newest: 0, whole: false };
+        lists.shown(List { hosts: 1, time: 10 }, Shown::Pushed);
         storm.begin();
-        for (step, hosts, how, whole, shortest_pushed, short_answered) in [
-            ("a short answer", 2, Shown::Answered, 0, u64::MAX, 1),
-            ("a whole push", 3, Shown::Pushed, 1, 3, 1),
-            ("a longer one", 4, Shown::Pushed, 1, 3, 1),
-            ("an empty one", 0, Shown::Pushed, 0, 0, 1),
-            ("whole again", 3, Shown::Answered, 1, 0, 1),
+        for (step, time, hosts, how, whole, shortest_pushed, short_answered) in [
+            ("a short answer", 11, 2, Shown::Answered, 0, u64::MAX, 1),
+            ("a whole push", 13, 3, Shown::Pushed, 1, 3, 1),
+            ("an older answer that was overtaken", 12, 2, Shown::Answered, 1, 3, 2),
+            ("a longer one", 14, 4, Shown::Pushed, 1, 3, 2),
+            ("an empty one", 15, 0, Shown::Pushed, 0, 0, 2),
+            ("whole again", 15, 3, Shown::Answered, 1, 0, 2),
         ] {
-            lists.shown(hosts, how);
+            lists.shown(List { hosts, time }, how);
             let seen = storm.seen();
             assert_eq!(
                 (seen.whole, seen.shortest_pushed, seen.short_answered),

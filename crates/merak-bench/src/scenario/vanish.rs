@@ -208,8 +208,8 @@ struct Looking {
 impl Caller for Looking {
     async fn call(&mut self, index: u64) -> Result<(), Failure> {
         let service = self.watch.service(index);
-        let hosts = nacos_grpc::query(&mut self.session, &self.watch.population, service, &mut Deaf).await?;
-        self.watch.judge(clock::now(), hosts)
+        let list = nacos_grpc::query(&mut self.session, &self.watch.population, service, &mut Deaf).await?;
+        self.watch.judge(clock::now(), list.hosts)
     }
 }
 

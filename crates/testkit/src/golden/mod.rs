@@ -6,6 +6,7 @@
 
 mod compare;
 pub mod nacos;
+pub mod nacos_grpc;
 pub mod polaris;
 
 use std::collections::{BTreeMap, BTreeSet};

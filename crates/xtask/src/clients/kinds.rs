@@ -20,7 +20,7 @@ pub(super) struct Kind {
     pub(super) speaks: Protocol,
     /// Whether `make test` runs it too; `make compat` runs all.
     pub(super) in_test: bool,
-    /// What the library has no call for.
+    /// What the library cannot do.
     pub(super) lacks: &'static [Feature],
     /// Its folder of `compat/`. Versions of one library share a program.
     folder: &'static str,
@@ -58,13 +58,13 @@ pub(super) const KINDS: &[Kind] = &[
         library: "nacos-sdk-python 0.1.17",
         speaks: Protocol::Nacos,
         in_test: true,
+        // It looks by itself, until the first look that fails.
         lacks: &[
             Feature::Push,
             Feature::Resubscribe,
             Feature::Steady,
             Feature::Services,
             Feature::Batch,
-            Feature::Persistent,
             Feature::FuzzyWatch,
         ],
         folder: "nacos-python-0.1",
@@ -78,7 +78,7 @@ pub(super) const KINDS: &[Kind] = &[
         library: "nacos 2.6.3 (npm)",
         speaks: Protocol::Nacos,
         in_test: true,
-        lacks: &[Feature::Services, Feature::Batch, Feature::Persistent, Feature::FuzzyWatch],
+        lacks: &[Feature::Services, Feature::Batch, Feature::FuzzyWatch],
         folder: "nacos-node",
         tools: &[
             Tool { present: &["node", "--version"], packages: &["nodejs"] },

@@ -1,3 +1,7 @@
+//! The table on given time: who is sent what and when, who is dropped, what counts as an acknowledgement.
+//!
+//! Not here: packets on a socket (`faults_udp.rs` and `golden_udp.rs` of the binary).
+
 use super::*;
 use merak_domain::naming::ServiceRef;
 use std::net::Ipv4Addr;
