@@ -111,6 +111,38 @@ async fn what_a_connection_kept_goes_with_it() {
     }
 }
 
+/// When a whole fleet loses its connections and is coming back, nobody is dead yet; when nobody comes back, all are.
+#[tokio::test(start_paused = true)]
+async fn a_wave_of_clients_that_come_back_removes_nobody() {
+    for (name, comes_back, after_2_s) in [("they come back", true, 100), ("they do not", false, 0)] {
+        let rig = rig(&MemoryStore::default()).await;
+        let clients = clients(&rig);
+        let fleet: Vec<_> = (1..=100).map(|port| (port, connect(&clients, &format!("app-{port}")))).collect();
+        for (port, client) in &fleet {
+            keep(&rig, client, &[*port]).await.expect(name);
+        }
+        pass(60_000).await;
+        for (_, client) in &fleet {
+            clients.disconnected(client);
+        }
+        let mut back = Vec::new();
+        for port in 1..=100_u16 {
+            if comes_back {
+                back.push((port, connect(&clients, &format!("app-{port}"))));
+            }
+            pass(50).await;
+            if port == 40 {
+                assert_eq!(ports(&rig).len(), after_2_s, "{name}, after 2 s");
+            }
+        }
+        for (port, client) in &back {
+            keep(&rig, client, &[*port]).await.expect(name);
+        }
+        pass(20_000).await;
+        assert_eq!(ports(&rig).len(), back.len(), "{name}, in the end");
+    }
+}
+
 /// Seen from outside, a client that comes back and says the same has never been away.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_comes_back_makes_no_flap() {

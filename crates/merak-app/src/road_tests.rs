@@ -9,16 +9,16 @@ use crate::registry::Registry;
 use crate::switches::Switches;
 use crate::task::{Supervisor, TaskKind};
 use crate::testing::memory_store::MemoryStore;
-use crate::timeline::Actor;
+use crate::timeline::{Actor, Detail};
 use crate::watch::{self, Token, Watcher};
 use crate::{lease, start};
-use merak_domain::naming::{Keeper, ServiceSpec};
 use merak_domain::naming::instance::{ClusterName, preserved};
 use merak_domain::naming::key::GivenKey;
 use merak_domain::naming::{
     AddressRef, Change, Details, InstanceId, InstanceKey, InstanceRef, Kind, Metadata, OperatorChange,
     Refusal, Registration, ServiceRef, Weight,
 };
+use merak_domain::naming::{Keeper, ServiceSpec};
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -74,7 +74,8 @@ async fn rig_with(store: &MemoryStore, mode: Mode, queue_max: usize) -> Rig {
     Rig { naming, registry, commits, metrics, switches, supervisor }
 }
 
-pub(crate) const DEMO: ServiceRef<'static> = ServiceRef { namespace: "default", group: "DEFAULT_GROUP", name: "demo" };
+pub(crate) const DEMO: ServiceRef<'static> =
+    ServiceRef { namespace: "default", group: "DEFAULT_GROUP", name: "demo" };
 
 pub(crate) fn at(port: u16) -> InstanceRef<'static> {
     InstanceRef::Address(AddressRef::new("127.0.0.1", port))
@@ -117,8 +118,9 @@ async fn what_is_not_durable_is_not_seen() {
     let rig = rig(&store).await;
     store.hold();
     let naming = rig.naming.clone();
-    let mut registering =
-        Box::pin(async move { naming.register(DEMO, said(1, Kind::Polaris), Acknowledge::Done, Actor::Clock).await });
+    let mut registering = Box::pin(async move {
+        naming.register(DEMO, said(1, Kind::Polaris), Acknowledge::Done, Actor::Clock).await
+    });
     tokio::select! {
         _ = &mut registering => panic!("answered before it was durable"),
         () = store.asked_for(1) => {}
@@ -332,7 +334,10 @@ async fn a_chosen_id_is_in_one_service_whoever_races() {
         rig.naming.beat(service.as_ref().as_ref(), key.as_ref(), Kind::Polaris).expect("its lease is there");
     }
     let (service, key) = rig.naming.by_id(&InstanceId::parse("mine")).expect("is known by its id");
-    rig.naming.deregister(service.as_ref().as_ref(), key.as_ref(), Which::Any, Actor::Clock).await.expect("deregisters");
+    rig.naming
+        .deregister(service.as_ref().as_ref(), key.as_ref(), Which::Any, Actor::Clock)
+        .await
+        .expect("deregisters");
     assert!(rig.naming.by_id(&InstanceId::parse("mine")).is_none());
 }
 
@@ -504,7 +509,10 @@ async fn an_unawaited_registration_is_done_later_or_dropped_when_too_old() {
     let rig = rig_with(&store, Mode::Serial, 10).await;
     store.hold();
     for port in 1..=3 {
-        rig.naming.register(DEMO, said(port, Kind::Polaris), Acknowledge::Queued, Actor::Clock).await.expect("is queued");
+        rig.naming
+            .register(DEMO, said(port, Kind::Polaris), Acknowledge::Queued, Actor::Clock)
+            .await
+            .expect("is queued");
     }
     store.asked_for(1).await;
     tokio::time::sleep(Duration::from_secs(31)).await;
@@ -577,9 +585,48 @@ async fn beat_times_of_the_client_are_kept_beside_its_lease() {
 async fn a_stopping_server_commits_what_is_queued_and_refuses_the_rest() {
     let store = MemoryStore::default();
     let rig = rig(&store).await;
-    rig.naming.register(DEMO, said(1, Kind::Polaris), Acknowledge::Queued, Actor::Clock).await.expect("is queued");
+    rig.naming
+        .register(DEMO, said(1, Kind::Polaris), Acknowledge::Queued, Actor::Clock)
+        .await
+        .expect("is queued");
     rig.supervisor.shutdown().await;
     assert_eq!(rig.seen(), [(1, true)]);
     assert!(matches!(rig.register(said(2, Kind::Polaris)).await, Err(CommitError::Stopping)));
     drop(rig.commits);
+}
+
+/// What a subscriber has acknowledged is still the present list when its view was idle and had to be made again.
+#[tokio::test(start_paused = true)]
+async fn a_view_made_again_is_shown_as_the_same() {
+    let rig = rig(&MemoryStore::default()).await;
+    rig.register(said(1, Kind::Persistent)).await.expect("registers");
+    let before = rig.naming.view(DEMO).expect("there");
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    let again = rig.naming.view(DEMO).expect("there");
+    assert_ne!(before.number, again.number, "it was forgotten");
+    assert_eq!(before.shown_ms, again.shown_ms, "nothing changed");
+    rig.register(said(2, Kind::Persistent)).await.expect("registers");
+    let changed = rig.naming.view(DEMO).expect("there");
+    assert!(changed.shown_ms > again.shown_ms, "{} > {}", changed.shown_ms, again.shown_ms);
+}
+
+/// A timeline says how long an instance was silent when it fell, and when it went.
+#[tokio::test(start_paused = true)]
+async fn a_timeline_tells_of_the_last_beat() {
+    let rig = rig(&MemoryStore::default()).await;
+    rig.register(said(1, Kind::Ephemeral)).await.expect("registers");
+    rig.register(beating(2, 5)).await.expect("registers");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let told = |port| {
+        let address = AddressRef::new("127.0.0.1", port).to_address();
+        let events = rig.naming.timeline(DEMO, Some(&address));
+        let silence = |detail| match detail {
+            // A sweep comes every tenth of a second.
+            Some(Detail::Silent { ms }) => Some(ms / 1_000),
+            _ => None,
+        };
+        events.into_iter().map(|event| (event.what.as_str(), silence(event.detail))).collect::<Vec<_>>()
+    };
+    assert_eq!(told(1), [("registered", None), ("unhealthy", Some(15)), ("expired", Some(30))]);
+    assert_eq!(told(2), [("registered", None), ("unhealthy", Some(15))]);
 }

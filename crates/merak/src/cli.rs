@@ -2,13 +2,14 @@
 //!
 //! Invariant: whatever goes wrong is told on standard error, one line a problem; what was asked for is on
 //! standard output.
-//! Not here: what serving is (`crate::serve`).
+//! Not here: what serving is (`crate::serve`), how a running server is asked (`crate::inside`).
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Flags, Problem};
+use crate::inside::{self, Ask, InstanceName, ServiceName};
 use crate::serve;
 
 /// Service registry for Nacos and Polaris clients
@@ -27,16 +28,49 @@ enum Command {
     CheckConfig(Flags),
     /// Print the settings in effect, and where each comes from
     EffectiveConfig(Flags),
+    /// Show who subscribes to a service of a running server, and what each got
+    Subscribers {
+        #[command(flatten)]
+        service: ServiceName,
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Show what happened lately to the instances of a service of a running server
+    Timeline {
+        #[command(flatten)]
+        service: ServiceName,
+        /// Only this instance, and how it is now: IP:PORT
+        #[arg(value_name = "IP:PORT")]
+        instance: Option<InstanceName>,
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Show who is connected to a running server
+    Clients {
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Show which services of a running server somebody subscribes to
+    Watched {
+        #[command(flatten)]
+        ask: Ask,
+    },
     /// Print the version
     Version,
 }
 
 /// Why a command did not do what it was asked to.
-enum Failure {
+pub(crate) enum Failure {
     /// The settings have to be put right.
     Settings(Vec<Problem>),
     /// Something went wrong on the way.
     Running(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Running(error)
+    }
 }
 
 /// Does what the command line says.
@@ -73,6 +107,12 @@ fn obey(command: Command) -> Result<(), Failure> {
             print!("{}", config::effective(&raw));
             Ok(())
         }
+        Command::Subscribers { service, ask } => inside::subscribers(&ask.server()?, &service),
+        Command::Timeline { service, instance, ask } => {
+            inside::timeline(&ask.server()?, &service, instance.as_ref())
+        }
+        Command::Clients { ask } => inside::clients(&ask.server()?),
+        Command::Watched { ask } => inside::watched(&ask.server()?),
         Command::Version => {
             println!("merak {}", env!("CARGO_PKG_VERSION"));
             Ok(())

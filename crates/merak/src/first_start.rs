@@ -53,20 +53,27 @@ pub(crate) fn signing_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
 /// The administrator's name and first password, made if an earlier start has not made them. To be asked for only
 /// while there are no users.
 pub(crate) fn initial_admin(data_dir: &Path) -> anyhow::Result<InitialAdmin> {
-    let path = data_dir.join(ADMIN_FILE);
-    let found = files::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    if let Some(content) = found {
-        return match std::str::from_utf8(&content).ok().and_then(|text| text.trim_end().split_once('\n')) {
-            Some((name, password)) if !name.is_empty() && password.len() >= PASSWORD_LETTERS => {
-                Ok(InitialAdmin { name: name.to_owned(), password: password.to_owned(), kept_in: path })
-            }
-            _ => bail!("{} is damaged: remove it to have a new password made", path.display()),
-        };
+    if let Some(kept) = kept_admin(data_dir)? {
+        return Ok(kept);
     }
+    let path = data_dir.join(ADMIN_FILE);
     let password = random_password()?;
     files::write(data_dir, ADMIN_FILE, files::SECRET, format!("{ADMIN_NAME}\n{password}\n").as_bytes())
         .with_context(|| format!("failed to write {}", path.display()))?;
     Ok(InitialAdmin { name: ADMIN_NAME.to_owned(), password, kept_in: path })
+}
+
+/// The administrator's name and first password, while that has not been changed.
+pub(crate) fn kept_admin(data_dir: &Path) -> anyhow::Result<Option<InitialAdmin>> {
+    let path = data_dir.join(ADMIN_FILE);
+    let found = files::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
+    let Some(content) = found else { return Ok(None) };
+    match std::str::from_utf8(&content).ok().and_then(|text| text.trim_end().split_once('\n')) {
+        Some((name, password)) if !name.is_empty() && password.len() >= PASSWORD_LETTERS => {
+            Ok(Some(InitialAdmin { name: name.to_owned(), password: password.to_owned(), kept_in: path }))
+        }
+        _ => bail!("{} is damaged: remove it to have a new password made", path.display()),
+    }
 }
 
 /// Takes the kept first password away when it is no longer the administrator's.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::config::Listen;
@@ -36,7 +36,7 @@ pub(crate) struct Listeners {
 }
 
 /// Where the open ports are: with the number the machine chose where 0 was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Addresses {
     pub(crate) nacos_http: SocketAddr,
     pub(crate) nacos_grpc: SocketAddr,
@@ -108,6 +108,16 @@ impl Announcement {
             .with_context(|| format!("failed to write {}", path.display()))?;
         Ok(Announcement { path })
     }
+}
+
+/// Where the server of a data directory listens, if one serves.
+pub(crate) fn announced(data_dir: &Path) -> anyhow::Result<Option<Addresses>> {
+    let path = data_dir.join(FILE);
+    let found = files::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
+    let Some(content) = found else { return Ok(None) };
+    let addresses = serde_json::from_slice(&content)
+        .with_context(|| format!("{} is of another version of merak: name the server with --server", path.display()))?;
+    Ok(Some(addresses))
 }
 
 impl Drop for Announcement {

@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod files;
 mod first_start;
+mod inside;
 mod listeners;
 mod logging;
 mod serve;

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -19,7 +19,7 @@ use merak_apiserver::common::route::Arrival;
 use merak_apiserver::nacos::{
     NacosGrpc, NacosGrpcParts, NacosHttp, NacosParts, UdpParts, UdpPush,
 };
-use merak_apiserver::ops::{Ops, OpsHttp, Readiness};
+use merak_apiserver::ops::{Inside, Ops, OpsHttp, Readiness};
 use merak_apiserver::polaris::{PolarisGrpc, PolarisParts, ensure_system};
 use merak_app::access::{Access, Accounts, Tokens};
 use merak_app::health::probe::Dialer;
@@ -70,6 +70,8 @@ struct Core {
     access: Arc<Access>,
     switches: Arc<Switches>,
     readiness: Arc<Readiness>,
+    ledger: Arc<health::Ledger>,
+    inside: Arc<OnceLock<Inside>>,
 }
 
 /// Puts the server together and opens its doors, that of operations first: its probes answer while the rest is
@@ -112,7 +114,16 @@ impl Core {
         let accounts = Arc::new(Accounts::new(&first_start::process_key()?));
         let tokens = Tokens::new(&first_start::signing_key(&config.data_dir)?);
         let access = Arc::new(Access::new(config.client_api, accounts, tokens, clock.clone()));
-        Ok(Core { clock, metrics, registry, access, switches: Arc::default(), readiness: Arc::default() })
+        Ok(Core {
+            clock,
+            metrics,
+            registry,
+            access,
+            switches: Arc::default(),
+            readiness: Arc::default(),
+            ledger: Arc::default(),
+            inside: Arc::default(),
+        })
     }
 
     /// Fills memory with what is kept, before anything else looks at it.
@@ -172,6 +183,7 @@ impl Core {
             switches: self.switches.clone(),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
+            ledger: self.ledger.clone(),
         };
         let settings = config.health.clone();
         supervisor.spawn(TaskKind::HealthChecker, |stop| async move {
@@ -187,6 +199,7 @@ impl Core {
             registry: self.registry.clone(),
             readiness: self.readiness.clone(),
             access: self.access.clone(),
+            inside: self.inside.clone(),
         });
         let (limits, clock, metrics) = (bounds(limits), self.clock.clone(), self.metrics.clone());
         supervisor.spawn(TaskKind::Listener, |stop| {
@@ -271,17 +284,31 @@ impl Core {
         });
         let readiness = self.readiness.clone();
         let grpc = NacosGrpc::new(NacosGrpcParts {
-            naming,
-            clients,
+            naming: naming.clone(),
+            clients: clients.clone(),
             access: self.access.clone(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             switches: self.switches.clone(),
             is_ready: Arc::new(move || readiness.is_ready()),
         });
+        self.show_inside(naming, clients, &grpc);
         let (serving, limits) = (grpc.clone(), bounds(limits));
         supervisor.spawn(TaskKind::Listener, |stop| serving.serve(socket, limits, stop));
         grpc
+    }
+
+    /// From now on operators may look inside.
+    fn show_inside(&self, naming: Naming, clients: Arc<Clients>, grpc: &Arc<NacosGrpc>) {
+        let counting = grpc.clone();
+        self.inside.get_or_init(|| Inside {
+            naming,
+            registry: self.registry.clone(),
+            clients,
+            ledger: self.ledger.clone(),
+            clock: self.clock.clone(),
+            subscriptions: Box::new(move || counting.subscription_counts()),
+        });
     }
 
     fn open_polaris(&self, supervisor: &Supervisor, limits: &Limits, socket: TcpListener, naming: Naming) {

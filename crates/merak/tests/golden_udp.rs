@@ -1,5 +1,5 @@
-//! Nacos 1.x clients are pushed to over UDP as Nacos 2.5 does it, or differently where
-//! `golden/nacos-udp/exceptions.json` says why.
+//! Nacos 1.x clients are pushed to over UDP as Nacos 2.5 and 3.1 do it, or differently where `exceptions.json` beside
+//! their recordings says why.
 
 use std::path::Path;
 
@@ -10,8 +10,17 @@ use testkit::golden::{Golden, Player};
 use testkit::{Server, UDP_AGENT, UdpSubscriber};
 
 #[test]
-fn pushes_over_udp_are_as_recorded() -> Result<()> {
-    let golden = Golden::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/nacos-udp"))?;
+fn pushes_over_udp_are_as_recorded_of_2_5() -> Result<()> {
+    play("nacos-udp")
+}
+
+#[test]
+fn pushes_over_udp_are_as_recorded_of_3_1() -> Result<()> {
+    play("nacos-udp-3.1")
+}
+
+fn play(folder: &str) -> Result<()> {
+    let golden = Golden::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder))?;
     let mut failures = Vec::new();
     for recording in golden.recordings() {
         let server = Server::start(env!("CARGO_BIN_EXE_merak"))?;

@@ -65,7 +65,8 @@ impl NacosMessage {
     /// The ports of its hosts, in order: what tells instances apart in most tests.
     pub fn ports(&self) -> Vec<u64> {
         let hosts = self.body["serviceInfo"]["hosts"].as_array();
-        let mut ports: Vec<u64> = hosts.into_iter().flatten().filter_map(|host| host["port"].as_u64()).collect();
+        let mut ports: Vec<u64> =
+            hosts.into_iter().flatten().filter_map(|host| host["port"].as_u64()).collect();
         ports.sort_unstable();
         ports
     }
@@ -257,7 +258,11 @@ impl NacosStream {
 
 fn payload(kind: &str, headers: &HashMap<String, String>, body: &str) -> Payload {
     Payload {
-        metadata: Some(Metadata { kind: kind.to_owned(), headers: headers.clone(), client_ip: String::new() }),
+        metadata: Some(Metadata {
+            kind: kind.to_owned(),
+            headers: headers.clone(),
+            client_ip: String::new(),
+        }),
         body: Some(Any { value: Bytes::copy_from_slice(body.as_bytes()) }),
     }
 }

@@ -1,10 +1,12 @@
 //! Real, unmodified, published client libraries against a running server: the programs of `compat/`.
 //! Invariant: what the last line counts was run or is named with the reason why not; a failure prints what the
 //! program said.
-//! Not here: what a client does (`compat/*/`), which clients there are (`kinds`), what is asked of them (`checks`).
+//! Not here: what a client does (`compat/*/`), which clients there are (`kinds`), how one is installed (`install`), what
+//! is asked of them (`checks`), what comes of it (`report`).
 //! Start at `run`.
 
 mod checks;
+mod install;
 mod kinds;
 mod program;
 mod report;
@@ -17,8 +19,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-pub(crate) use self::kinds::apt_install;
-use self::kinds::{KINDS, Kind, Place, SAMPLES};
+use self::install::Place;
+pub(crate) use self::install::apt_install;
+use self::kinds::{KINDS, Kind, SAMPLES};
 use self::report::Report;
 use self::server::Server;
 
@@ -61,7 +64,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         (None, None) => Server::start(&binary(root, &wishes)?, &work.join("server"))?,
         _ => bail!("--nacos and --polaris belong together"),
     };
-    checks::all(&clients, &samples, &mut server, &work, &mut report)?;
+    checks::all(&clients, &samples, &mut server, &work, &mut report);
     if let Some(page) = &wishes.write {
         std::fs::write(root.join(page), report.page(KINDS, SAMPLES)).context("failed to write the page")?;
     }

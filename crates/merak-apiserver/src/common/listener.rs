@@ -166,7 +166,8 @@ pub async fn converse_on<C: Conversation>(
             continue;
         }
         let pace = Pace::new(Arc::clone(&clock));
-        let connection = converse(stream, peer, protocol, limits.clone(), pace, open(peer), stop.clone());
+        // Behind a pointer: awaited inside another future it would be there twice, and idle connections are many.
+        let connection = Box::pin(converse(stream, peer, protocol, limits.clone(), pace, open(peer), stop.clone()));
         let count = metrics.connections.clone();
         count.inc();
         let connection = async move {
@@ -243,11 +244,12 @@ async fn converse<C: Conversation>(
     let impatience = pace.lost_patience(limits.header_timeout, limits.idle_timeout);
     let ended = match protocol {
         Protocol::Http1 => {
-            let connection = http1::Builder::new()
-                .header_read_timeout(None)
-                .max_buf_size(limits.header_bytes)
-                .serve_connection(io, service);
-            let mut connection = pin!(connection);
+            let mut connection = pin!(
+                http1::Builder::new()
+                    .header_read_timeout(None)
+                    .max_buf_size(limits.header_bytes)
+                    .serve_connection(io, service)
+            );
             tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = impatience => Ok(()),
@@ -259,15 +261,17 @@ async fn converse<C: Conversation>(
             }
         }
         Protocol::Http2 => {
-            let connection = http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .keep_alive_interval(PING_AFTER)
-                .keep_alive_timeout(PING_TIMEOUT)
-                .max_concurrent_streams(STREAMS_MAX)
-                .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-                .max_send_buf_size(SEND_BUFFER_MAX)
-                .serve_connection(io, service);
-            let mut connection = pin!(connection);
+            // Made in its place: idle connections are many, and one of these is kilobytes large.
+            let mut connection = pin!(
+                http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .keep_alive_interval(PING_AFTER)
+                    .keep_alive_timeout(PING_TIMEOUT)
+                    .max_concurrent_streams(STREAMS_MAX)
+                    .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+                    .max_send_buf_size(SEND_BUFFER_MAX)
+                    .serve_connection(io, service)
+            );
             tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = impatience => Ok(()),

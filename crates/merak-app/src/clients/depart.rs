@@ -5,15 +5,21 @@
 //! same about itself from the same address connects about then, it is taken for the same one, and what it has not
 //! registered again within [`Settings::redo`] goes. Client libraries register again within 3 s of reconnecting.
 //!
-//! Invariant: nothing that an ended connection kept stays longer than `redo` and one [`PERIOD`].
+//! When very many connections end and very many begin at the same moment, it is the network between that changed, or
+//! something on the way that was started anew; who comes back late in such a wave must not be taken for dead. So while
+//! it lasts, nothing is removed, for [`WAVE_MAX`] at most.
+//!
+//! Invariant: nothing that an ended connection kept stays longer than [`WAVE_MAX`] and one [`PERIOD`].
 //! Not here: whose instance it is by then ([`crate::registry::Registry::release`]).
 
 use super::{Client, Clients, Kept};
 use hashbrown::HashMap;
 use merak_domain::Moment;
 use merak_domain::naming::{ConnectionId, Keeper, Removal, ServiceKey};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval};
@@ -25,6 +31,18 @@ const PERIOD: Duration = Duration::from_millis(50);
 /// A successor that connected so long before the end of a connection still counts: libraries that are asked to
 /// change servers open the new connection first.
 const OVERLAP: Duration = Duration::from_secs(1);
+
+/// Departed clients that make a wave, if others arrive.
+const WAVE_MIN: usize = 64;
+
+/// A wave lasts while, for so many departed clients, at least one connects in [`WAVE_WINDOW`].
+const WAVE_SHARE: usize = 100;
+
+/// The time in which arrivals are counted.
+const WAVE_WINDOW: Duration = Duration::from_millis(500);
+
+/// How long a wave may hold anything back: fleets of twenty thousand are back by then.
+const WAVE_MAX: Duration = Duration::from_secs(10);
 
 /// Instances removed before others may work: about a quarter of a millisecond.
 const BATCH: usize = 256;
@@ -74,6 +92,7 @@ impl Clients {
     /// Keeps a new connection in mind, for the one it may replace.
     pub(super) fn arrived(&self, client: &Client) {
         let now = self.clock.now();
+        self.arrived_ever.fetch_add(1, Ordering::Relaxed);
         let mut arrivals = self.arrivals.lock();
         if arrivals.len() >= ARRIVALS {
             let matters = OVERLAP + self.settings.redo;
@@ -82,17 +101,19 @@ impl Clients {
         arrivals.insert(client.kin(), Arrival { number: client.number, at: now });
     }
 
-    /// Those whose time has come.
-    fn due(&self) -> Vec<Departed> {
+    /// Those whose time has come, when so many clients have connected within [`WAVE_WINDOW`].
+    fn due(&self, arrived: usize) -> Vec<Departed> {
         let now = self.clock.now();
         let arrivals = self.arrivals.lock();
         let mut departed = self.departed.lock();
+        let is_wave = departed.len() >= WAVE_MIN && arrived * WAVE_SHARE >= departed.len();
         let stays = |departed: &mut Departed| {
             let gone_for = now.since(departed.at);
             let came_back = arrivals.get(&departed.kin).is_some_and(|arrival| {
                 arrival.number != departed.number && departed.at.since(arrival.at) <= OVERLAP
             });
-            gone_for < if came_back { self.settings.redo } else { self.settings.linger }
+            let own = if came_back { self.settings.redo } else { self.settings.linger };
+            gone_for < if is_wave { own.max(WAVE_MAX) } else { own }
         };
         departed.extract_if(.., |one| !stays(one)).collect()
     }
@@ -104,8 +125,7 @@ impl Clients {
         for (service, kept) in departed.kept {
             for key in kept.keys() {
                 let name = ServiceKey::as_ref(&service);
-                let released =
-                    self.naming.release(name, key.as_ref(), keeper, Removal::Disconnected, actor);
+                let released = self.naming.release(name, key.as_ref(), keeper, Removal::Disconnected, actor);
                 if let Err(error) = released {
                     tracing::error!(error = &error as &dyn std::error::Error, %service, "an instance whose connection ended stays");
                 }
@@ -122,12 +142,20 @@ impl Clients {
 pub async fn depart(clients: Arc<Clients>, stop: CancellationToken) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // How many had ever arrived, at each of the last ticks.
+    let mut arrivals = VecDeque::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        for departed in clients.due() {
+        let (now, all) = (clients.clock.now(), clients.arrived_ever.load(Ordering::Relaxed));
+        arrivals.push_back((now, all));
+        while arrivals.front().is_some_and(|(at, _)| now.since(*at) > WAVE_WINDOW) {
+            arrivals.pop_front();
+        }
+        let arrived = all - arrivals.front().map_or(all, |(_, before)| *before);
+        for departed in clients.due(arrived) {
             clients.remove(departed).await;
             yield_now().await;
         }

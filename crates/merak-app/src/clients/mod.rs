@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 /// Clients whose connection has ended and that are still known by name, for people who ask who removed something. Of
 /// about 300 bytes, together 1.2 MiB.
@@ -101,6 +101,21 @@ impl Client {
         service: ServiceRef<'_>,
         registrations: Vec<Registration>,
     ) -> Result<(), ClientError> {
+        let later = self.keep_now(naming, service, registrations)?;
+        if later.is_empty() {
+            return Ok(());
+        }
+        // Seldom, so its room is not made for every registration.
+        Box::pin(self.keep_in_order(naming, service, later)).await
+    }
+
+    /// Gives back what touches the disk as well.
+    fn keep_now(
+        &self,
+        naming: &Naming,
+        service: ServiceRef<'_>,
+        registrations: Vec<Registration>,
+    ) -> Result<Vec<Registration>, ClientError> {
         let keeper = Keeper::connection(self.number);
         let mut later = Vec::new();
         {
@@ -108,14 +123,16 @@ impl Client {
             if books.has_ended {
                 return Err(ClientError::Gone);
             }
-            let is_kept = |key: &InstanceKey| registrations.iter().any(|said| said.key == *key);
             let before = books.kept.get(&service);
-            let given_up: Vec<InstanceKey> = before
-                .map(|kept| kept.keys().iter().filter(|key| !is_kept(key)).cloned().collect())
-                .unwrap_or_default();
-            let is_same = given_up.is_empty()
-                && before.is_some_and(|kept| kept.keys().len() == registrations.len());
+            let is_same = before.is_some_and(|kept| {
+                kept.keys().len() == registrations.len()
+                    && kept.keys().iter().zip(&registrations).all(|(key, said)| *key == said.key)
+            });
+            let mut given_up = Vec::new();
             if !is_same {
+                let said: HashSet<&InstanceKey> = registrations.iter().map(|said| &said.key).collect();
+                let gone = before.iter().flat_map(|kept| kept.keys()).filter(|key| !said.contains(key));
+                given_up.extend(gone.cloned());
                 books.enter(naming, service, registrations.iter().map(|said| said.key.clone()));
             }
             for key in &given_up {
@@ -133,8 +150,19 @@ impl Client {
                 }
             }
         }
-        for said in later {
-            // Seldom: the service is being deleted, or an operator's setting for the address changes with it.
+        Ok(later)
+    }
+
+    /// Registers by way of the committer: the service is being deleted, or an operator's setting for the address
+    /// changes with it.
+    async fn keep_in_order(
+        &self,
+        naming: &Naming,
+        service: ServiceRef<'_>,
+        registrations: Vec<Registration>,
+    ) -> Result<(), ClientError> {
+        let keeper = Keeper::connection(self.number);
+        for said in registrations {
             let key = said.key.clone();
             if let Err(refused) = naming.register_in_order(service, said, self.actor()).await {
                 self.books.lock().strike(naming, service, &key);
@@ -225,6 +253,8 @@ pub struct Clients {
     /// Clients whose connection has ended and that still may come back, oldest first.
     departed: Mutex<Vec<Departed>>,
     arrivals: Mutex<HashMap<Kin, depart::Arrival>>,
+    /// How many have connected since the server began.
+    arrived_ever: AtomicUsize,
     /// Clients that kept something when their connection ended, oldest first.
     ended: Mutex<VecDeque<Arc<Client>>>,
     is_stopping: AtomicBool,
@@ -241,6 +271,7 @@ impl Clients {
             next: AtomicU32::new(0),
             departed: Mutex::default(),
             arrivals: Mutex::default(),
+            arrived_ever: AtomicUsize::new(0),
             ended: Mutex::default(),
             is_stopping: AtomicBool::new(false),
         })
@@ -317,4 +348,3 @@ impl Clients {
         self.open.lock().len()
     }
 }
-

@@ -30,8 +30,11 @@ impl Registry {
             Some(_) => Happening::Changed,
         };
         let is_silence = what == Happening::Unhealthy && cause.by == Actor::Clock;
-        let detail =
-            if is_silence { self.silence(ServiceKey::as_ref(service), now.key.as_ref()) } else { cause.detail };
+        let detail = if is_silence {
+            self.silence(ServiceKey::as_ref(service), now.key.as_ref())
+        } else {
+            cause.detail
+        };
         self.write_down(cell, service, now, what, Cause { detail, ..cause });
     }
 

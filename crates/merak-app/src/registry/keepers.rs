@@ -11,9 +11,7 @@ use super::{Cause, Registry, ShardCell, ShardState};
 use crate::timeline::Actor;
 use hashbrown::HashMap;
 use merak_domain::naming::key::instance_hash;
-use merak_domain::naming::{
-    Change, Instance, InstanceRef, Keeper, Kind, Removal, ServiceKey, ServiceRef,
-};
+use merak_domain::naming::{Change, Instance, InstanceRef, Keeper, Kind, Removal, ServiceKey, ServiceRef};
 use std::sync::Arc;
 
 /// Claims by the hash of service and instance.
@@ -92,9 +90,7 @@ impl Registry {
         let name = ServiceKey::as_ref(service);
         let mut claims = cell.claims.lock();
         if let Some(of) = claims.get_mut(&hash) {
-            of.retain(|claim| {
-                !(claim.is(name, now.key.as_ref()) && claim.instance.keeper == now.keeper)
-            });
+            of.retain(|claim| !(claim.is(name, now.key.as_ref()) && claim.instance.keeper == now.keeper));
         }
         if before.keeper.as_connection().is_some() && before.kind == Kind::Ephemeral {
             let claim = Claim { service: Arc::clone(service), instance: Arc::clone(before) };

@@ -91,7 +91,10 @@ pub fn compressed(frame: &[u8]) -> Bytes {
     let message = frame.get(FRAME_HEAD..).unwrap_or_default();
     let mut into = vec![0; FRAME_HEAD];
     let mut encoder = GzEncoder::new(&mut into, Compression::fast());
-    encoder.write_all(message).and_then(|()| encoder.finish().map(drop)).expect("writing to a Vec cannot fail");
+    encoder
+        .write_all(message)
+        .and_then(|()| encoder.finish().map(drop))
+        .expect("writing to a Vec cannot fail");
     let length = u32::try_from(into.len() - FRAME_HEAD).unwrap_or(u32::MAX);
     into[0] = 1;
     into[1..FRAME_HEAD].copy_from_slice(&length.to_be_bytes());

@@ -16,6 +16,26 @@ pub(crate) use check::{Config, Limits, Listen, Log, LogFormat, Udp};
 pub(crate) use pages::effective;
 pub(crate) use raw::{Problem, RawConfig};
 
+/// What the command line says about where a server's data is.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct DataFlags {
+    /// Read settings from this YAML file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory of the server
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+}
+
+impl DataFlags {
+    /// The data directory of a server that was started with these settings.
+    pub(crate) fn data_dir(&self) -> Result<PathBuf, Vec<Problem>> {
+        let flags =
+            Flags { config: self.config.clone(), data_dir: self.data_dir.clone(), ..Flags::default() };
+        read(&flags).check().map(|config| config.data_dir)
+    }
+}
+
 /// What the command line says about settings.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Flags {

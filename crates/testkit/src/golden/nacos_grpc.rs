@@ -21,8 +21,6 @@ use crate::{Addresses, Heard, NacosConnection, NacosMessage, NacosStream};
 const PUSH: Duration = Duration::from_secs(40);
 /// A push that did not come within so long is none.
 const SILENCE: Duration = Duration::from_millis(300);
-/// The same where a push was recorded that we do not send: longer, as it might be late.
-const ABSENCE: Duration = Duration::from_secs(2);
 
 /// A player with a runtime of its own: call it from a test that is not async.
 #[derive(Debug)]
@@ -63,8 +61,8 @@ enum Action {
     Push {
         ack: Option<Message>,
     },
-    /// A push that need not come.
-    Maybe,
+    /// The last of the pushes that come, all of them acknowledged: changes close together may be told one by one.
+    Newest,
     /// No push comes.
     Silence,
     /// Reads and acknowledges whatever comes, until nothing does.
@@ -94,12 +92,12 @@ impl Message {
 }
 
 impl NacosGrpcPlayer {
-    /// Plays against the listeners at `addresses`.
-    pub fn new(addresses: &Addresses) -> Result<Self> {
+    /// Plays against the listeners at `addresses`; HTTP as the user of this token.
+    pub fn new(addresses: &Addresses, token: String) -> Result<Self> {
         Ok(Self {
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
             address: addresses.nacos_grpc,
-            http: HttpPlayer::new(&addresses.nacos_http),
+            http: HttpPlayer::with_token(&addresses.nacos_http, token),
             connections: BTreeMap::new(),
         })
     }
@@ -116,7 +114,7 @@ impl Player for NacosGrpcPlayer {
         if matches!(action, Action::Close) {
             self.connections.remove(&name).context("no such connection")?;
             // Its end is sent by tasks of the runtime.
-            self.runtime.block_on(tokio::time::sleep(SILENCE));
+            self.runtime.block_on(async { tokio::time::sleep(SILENCE).await });
             return Ok(json!({}));
         }
         let Self { runtime, address, connections, .. } = self;
@@ -136,9 +134,7 @@ async fn act(connection: &mut Connection, action: Action) -> Result<Value> {
         Action::Ask(message) => {
             answered(connection.transport.ask_text(&message.r#type, &message.headers, &message.text()).await?)
         }
-        Action::Bytes { path, hex } => {
-            answered(connection.transport.ask_bytes(&path, bytes(&hex)?).await?)
-        }
+        Action::Bytes { path, hex } => answered(connection.transport.ask_bytes(&path, bytes(&hex)?).await?),
         Action::Send(message) => {
             if connection.stream.is_none() {
                 connection.stream = Some(connection.transport.open().await?);
@@ -158,7 +154,18 @@ async fn act(connection: &mut Connection, action: Action) -> Result<Value> {
             }
             Ok(heard_json(&heard))
         }
-        Action::Maybe => Ok(heard_json(&connection.stream()?.heard(ABSENCE).await?)),
+        Action::Newest => {
+            let stream = connection.stream()?;
+            let mut newest = stream.heard(PUSH).await?;
+            while let Heard::Push(push) = &newest {
+                stream.acknowledge(push).await?;
+                match stream.heard(SILENCE).await? {
+                    Heard::Nothing => break,
+                    newer => newest = newer,
+                }
+            }
+            Ok(heard_json(&newest))
+        }
         Action::Silence => Ok(heard_json(&connection.stream()?.heard(SILENCE).await?)),
         Action::Drain => {
             let stream = connection.stream()?;

@@ -34,6 +34,8 @@ struct Stage<'a> {
     report: &'a mut Report,
 }
 
+type Check<'a> = fn(&mut Stage<'a>) -> Result<()>;
+
 /// An instance that a client keeps alive.
 struct Held<'a> {
     by: &'a Client,
@@ -47,22 +49,30 @@ pub(super) fn all(
     server: &mut Server,
     work: &Path,
     report: &mut Report,
-) -> Result<()> {
+) {
     let mut stage = Stage { clients, server, work, report };
     stage.alone(clients);
     stage.alone(samples);
     if clients.is_empty() {
-        return Ok(());
+        return;
     }
-    stage.discovery()?;
-    stage.push()?;
-    stage.translation()?;
-    stage.isolation()?;
+    let mut checks: Vec<(&str, Check<'_>)> = vec![
+        ("clients discover each other", Stage::discovery),
+        ("clients are pushed to", Stage::push),
+        ("an instance is the same to all", Stage::translation),
+        ("a disabled instance is an isolated one", Stage::isolation),
+    ];
+    let crash = "after kill -9 everybody is there again";
     if stage.server.is_own() {
-        stage.crash()
+        checks.push((crash, Stage::crash));
     } else {
-        stage.report.skip("after kill -9 everybody is there again", "the server is not ours to kill");
-        Ok(())
+        stage.report.skip(crash, "the server is not ours to kill");
+    }
+    for (what, check) in checks {
+        // What it found out is in the cells; only that it could not go on is not.
+        if let Err(error) = check(&mut stage) {
+            stage.report.check(what, Err(error));
+        }
     }
 }
 

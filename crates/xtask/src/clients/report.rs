@@ -158,7 +158,8 @@ const INTRODUCTION: &str = "\
 # Compatibility
 
 What published client libraries, unmodified, do against Merak: each alone, and all of them together. This page is
-made by `make compat` from what it saw. `–`: the library cannot do it. `skipped`: it could not be run, see the end. The programs and the habits of the libraries are in [compat](../compat/README.md).
+made by `make compat` from what it saw. `–`: the library cannot do it. `skipped`: it could not be run, see the end.
+The programs, and habits of the libraries that a server has to live with, are in [compat](../compat/README.md).
 
 ";
 

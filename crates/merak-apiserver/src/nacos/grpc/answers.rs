@@ -11,20 +11,16 @@ use std::sync::LazyLock;
 macro_rules! success {
     ($name:ident, $kind:literal) => {
         pub(super) fn $name() -> Bytes {
-            static ANSWER: LazyLock<Bytes> = LazyLock::new(|| {
-                framed($kind, br#"{"resultCode":200,"errorCode":0,"success":true}"#)
-            });
+            static ANSWER: LazyLock<Bytes> =
+                LazyLock::new(|| framed($kind, br#"{"resultCode":200,"errorCode":0,"success":true}"#));
             ANSWER.clone()
         }
     };
     ($name:ident, $kind:literal, $type:literal) => {
         pub(super) fn $name() -> Bytes {
             static ANSWER: LazyLock<Bytes> = LazyLock::new(|| {
-                let json = concat!(
-                    r#"{"resultCode":200,"errorCode":0,"type":""#,
-                    $type,
-                    r#"","success":true}"#
-                );
+                let json =
+                    concat!(r#"{"resultCode":200,"errorCode":0,"type":""#, $type, r#"","success":true}"#);
                 framed($kind, json.as_bytes())
             });
             ANSWER.clone()
@@ -37,6 +33,27 @@ success!(registered, "InstanceResponse", "registerInstance");
 success!(deregistered, "InstanceResponse", "deregisterInstance");
 success!(batch_registered, "BatchInstanceResponse", "batchRegisterInstance");
 success!(fuzzy_watched, "NamingFuzzyWatchResponse");
+
+/// There is no such configuration item. Libraries read every field.
+pub(super) fn no_such_config() -> Bytes {
+    static ANSWER: LazyLock<Bytes> = LazyLock::new(|| {
+        let json = concat!(
+            r#"{"resultCode":500,"errorCode":300,"message":"config data not exist","lastModified":0,"#,
+            r#""beta":false,"success":false}"#
+        );
+        framed("ConfigQueryResponse", json.as_bytes())
+    });
+    ANSWER.clone()
+}
+
+/// None of the configuration items listened to has changed.
+pub(super) fn no_config_changed() -> Bytes {
+    static ANSWER: LazyLock<Bytes> = LazyLock::new(|| {
+        let json = r#"{"resultCode":200,"errorCode":0,"changedConfigs":[],"success":true}"#;
+        framed("ConfigChangeBatchListenResponse", json.as_bytes())
+    });
+    ANSWER.clone()
+}
 
 /// The server is there, and will say what it can do.
 pub(super) fn server_check(connection: &str) -> Bytes {

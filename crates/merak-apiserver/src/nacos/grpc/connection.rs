@@ -236,7 +236,8 @@ impl Connection {
         }
         let watcher: Arc<dyn Watcher> = Arc::clone(self) as Arc<dyn Watcher>;
         let hub = self.server.naming.hub();
-        let is_in = state.subscriptions.enter(service, clusters, |token| hub.subscribe(service, watcher, token));
+        let is_in =
+            state.subscriptions.enter(service, clusters, |token| hub.subscribe(service, watcher, token));
         state.wake();
         is_in
     }
@@ -275,6 +276,11 @@ impl Connection {
     /// What it subscribes to, with the clusters.
     pub(super) fn subscriptions(&self) -> Vec<(Arc<ServiceKey>, Box<str>)> {
         self.state.lock().subscriptions.all()
+    }
+
+    /// How many services it subscribes to.
+    pub(super) fn subscription_count(&self) -> usize {
+        self.state.lock().subscriptions.len()
     }
 
     /// Ends the session: what its client keeps and subscribes to goes, its streams end. The transport stays.
@@ -340,7 +346,9 @@ impl Connection {
     async fn respond(self: Arc<Self>, request: Request<Incoming>) -> http::Response<Reply> {
         match request.uri().path() {
             "/Request/request" => match frames::read_one(request).await {
-                Ok(payload) => frames::answer(Reply::One(Some(super::dispatch::answer(&self, &payload).await))),
+                Ok(payload) => {
+                    frames::answer(Reply::One(Some(super::dispatch::answer(&self, &payload).await)))
+                }
                 Err(unread) => {
                     let (status, message) = unread.status();
                     frames::ended(status, message)

@@ -98,9 +98,9 @@ pub(super) fn key(said: &Instance<'_>) -> Result<InstanceKey, Failure> {
     legal("ip", rules::ip(&ip))?;
     let port = match &said.port {
         port if port.is_null() => 0,
-        port => port
-            .as_port()
-            .ok_or(Failure::Unfit { name: "port", expected: "a number from 0 to 65535" })?,
+        port => {
+            port.as_port().ok_or(Failure::Unfit { name: "port", expected: "a number from 0 to 65535" })?
+        }
     };
     Ok(InstanceKey::Address(AddressRef::new(&ip, port).to_address()))
 }

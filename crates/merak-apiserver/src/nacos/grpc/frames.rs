@@ -77,10 +77,11 @@ impl Unread {
 /// Reads the one message of a unary call.
 pub(super) async fn read_one(request: http::Request<Incoming>) -> Result<Payload, Unread> {
     let is_gzip = is_gzip(request.headers());
-    let whole = body::read(request.into_body(), FRAME_HEAD + MESSAGE_MAX).await.map_err(|error| match error {
-        body::BodyError::TooLong { .. } => Unread::TooLong,
-        body::BodyError::Slow | body::BodyError::Broken(_) => Unread::Broken,
-    })?;
+    let whole =
+        body::read(request.into_body(), FRAME_HEAD + MESSAGE_MAX).await.map_err(|error| match error {
+            body::BodyError::TooLong { .. } => Unread::TooLong,
+            body::BodyError::Slow | body::BodyError::Broken(_) => Unread::Broken,
+        })?;
     let length = length(&whole)?.ok_or(Unread::NotAPayload)?;
     if whole.len() != FRAME_HEAD + length {
         return Err(Unread::NotAPayload);
@@ -111,10 +112,7 @@ fn decode(flag: u8, message: Bytes, is_gzip: bool) -> Result<Payload, Unread> {
         1 if is_gzip => {
             let mut whole = Vec::new();
             let bound = MESSAGE_MAX as u64 + 1;
-            GzDecoder::new(&*message)
-                .take(bound)
-                .read_to_end(&mut whole)
-                .map_err(|_| Unread::NotAPayload)?;
+            GzDecoder::new(&*message).take(bound).read_to_end(&mut whole).map_err(|_| Unread::NotAPayload)?;
             if whole.len() > MESSAGE_MAX {
                 return Err(Unread::TooLong);
             }

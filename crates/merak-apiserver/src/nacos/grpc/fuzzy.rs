@@ -28,11 +28,7 @@ const PATTERN_MAX: usize = 1_024;
 const SEPARATOR: &str = ">>";
 
 /// NamingFuzzyWatchRequest: begins or ends a watch, or compares what the client knows with what is there.
-pub(super) fn watch(
-    connection: &Arc<Connection>,
-    session: &Session,
-    json: &[u8],
-) -> Result<Bytes, Failure> {
+pub(super) fn watch(connection: &Arc<Connection>, session: &Session, json: &[u8]) -> Result<Bytes, Failure> {
     let said: FuzzyWatchRequest<'_> = read(json).map_err(|_| Failure::NotJson)?;
     dispatch::naming(session)?;
     let text = said.group_key_pattern.as_text();

@@ -63,11 +63,7 @@ pub(super) async fn batch(
 }
 
 /// PersistentInstanceRequest: an instance on disk, whichever connection says so.
-pub(super) async fn persistent(
-    server: &NacosGrpc,
-    session: &Session,
-    json: &[u8],
-) -> Result<Bytes, Failure> {
+pub(super) async fn persistent(server: &NacosGrpc, session: &Session, json: &[u8]) -> Result<Bytes, Failure> {
     let said: InstanceRequest<'_> = read(json).map_err(|_| Failure::NotJson)?;
     let named = Named::read(&said.namespace, &said.group, &said.service);
     let service = named.service()?;

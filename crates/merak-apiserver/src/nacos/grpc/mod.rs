@@ -162,6 +162,14 @@ impl NacosGrpc {
         self.connections().into_iter().filter_map(described).collect()
     }
 
+    /// How many services each connection subscribes to, by the id of the connection.
+    pub fn subscription_counts(&self) -> std::collections::HashMap<Box<str>, usize> {
+        let counted = |connection: Arc<Connection>| {
+            Some((connection.session()?.client.about.id.clone(), connection.subscription_count()))
+        };
+        self.connections().into_iter().filter_map(counted).collect()
+    }
+
     /// Asks all but `keep` connections to connect anew, to another server where one is named.
     pub(super) fn reset_all_but(&self, keep: usize, server: Option<(&str, &str)>) {
         let named = self.connections().into_iter().filter(|connection| connection.session().is_some());

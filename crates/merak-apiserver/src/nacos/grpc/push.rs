@@ -10,6 +10,7 @@
 use super::NacosGrpc;
 use super::subscriptions::Push;
 use crate::nacos::encode::{self, Head};
+use crate::nacos::push::nothing_made_ms;
 use crate::nacos::select::{Shown, select};
 use bytes::Bytes;
 use merak_app::switches::CACHE_MS;
@@ -37,7 +38,7 @@ pub(super) fn newest(
     }
     let cache_ms = switches.cache_ms();
     let Some(view) = server.naming.view(service) else {
-        let (number, revision) = (server.next_number(), server.clock.wall_ms());
+        let (number, revision) = (server.next_number(), nothing_made_ms(&*server.clock));
         let head = Head { service, clusters, cache_ms, made_ms: revision, with_ids: true };
         let message = message(&head, &Shown { instances: Vec::new(), protected: false }, number);
         return Some(Push { number, revision, message });

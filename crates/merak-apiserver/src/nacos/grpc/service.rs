@@ -8,6 +8,7 @@ use super::convert::{self, Named};
 use super::errors::Failure;
 use super::{NacosGrpc, dispatch};
 use crate::nacos::encode::{self, Head};
+use crate::nacos::push::nothing_made_ms;
 use crate::nacos::select::{Shown, select};
 use bytes::Bytes;
 use merak_app::switches::CACHE_MS;
@@ -117,7 +118,7 @@ fn instances(server: &NacosGrpc, service: ServiceRef<'_>, clusters: &str, form: 
 
 fn nothing(server: &NacosGrpc, service: ServiceRef<'_>, clusters: &str, form: &Form) -> Bytes {
     let cache_ms = server.switches.now().cache_ms();
-    let head = Head { service, clusters, cache_ms, made_ms: server.clock.wall_ms(), with_ids: true };
+    let head = Head { service, clusters, cache_ms, made_ms: nothing_made_ms(&*server.clock), with_ids: true };
     answer(form, &head, &Shown { instances: Vec::new(), protected: false })
 }
 

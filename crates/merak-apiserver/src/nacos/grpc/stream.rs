@@ -37,7 +37,11 @@ impl Outgoing {
                     }
                 }
                 Poll::Ready(Some(Err(unread))) => {
-                    tracing::debug!(error = &unread as &dyn std::error::Error, client = self.connection.id(), "a stream sent no payload");
+                    tracing::debug!(
+                        error = &unread as &dyn std::error::Error,
+                        client = self.connection.id(),
+                        "a stream sent no payload"
+                    );
                     // What cannot be decoded is passed over; what cannot be framed ends this direction.
                     if matches!(unread, super::frames::Unread::TooLong) {
                         self.incoming = None;

@@ -190,6 +190,11 @@ impl Subscriptions {
         self.by_token.values().map(|one| (Arc::clone(&one.service), one.clusters.clone())).collect()
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_token.len()
+    }
+
     /// The clusters of a subscription, the newest list it was sent, the newest it acknowledged.
     pub(super) fn describe(&self, token: Token) -> Option<(Box<str>, Option<Delivery>, Option<Delivery>)> {
         let subscribed = self.by_token.get(&token.0)?;

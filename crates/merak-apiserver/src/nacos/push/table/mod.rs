@@ -15,7 +15,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Subscriptions of all clients. Each takes some 700 bytes here and in the hub, so 70 MB; further ones are not taken,
+/// Subscriptions of all clients. Each takes some 900 bytes here and in the hub, so 90 MB; further ones are not taken,
 /// and their clients poll as they do anyway.
 const SUBSCRIPTIONS_MAX: usize = 100_000;
 
