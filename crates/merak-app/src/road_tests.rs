@@ -27,7 +27,6 @@ use std::time::Duration;
 /// One server's core.
 pub(crate) struct Rig {
     pub(crate) naming: Naming,
-    registry: Arc<Registry>,
     commits: CommitHandle,
     metrics: Arc<Metrics>,
     switches: Arc<Switches>,
@@ -71,7 +70,7 @@ async fn rig_with(store: &MemoryStore, mode: Mode, queue_max: usize) -> Rig {
     });
     let settings = Settings { auto_create_service: true, auto_create_namespace: true };
     let naming = Naming::new(Arc::clone(&registry), commits.clone(), Arc::clone(&metrics), settings);
-    Rig { naming, registry, commits, metrics, switches, supervisor }
+    Rig { naming, commits, metrics, switches, supervisor }
 }
 
 pub(crate) const DEMO: ServiceRef<'static> =

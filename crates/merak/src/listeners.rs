@@ -115,8 +115,9 @@ pub(crate) fn announced(data_dir: &Path) -> anyhow::Result<Option<Addresses>> {
     let path = data_dir.join(FILE);
     let found = files::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
     let Some(content) = found else { return Ok(None) };
-    let addresses = serde_json::from_slice(&content)
-        .with_context(|| format!("{} is of another version of merak: name the server with --server", path.display()))?;
+    let addresses = serde_json::from_slice(&content).with_context(|| {
+        format!("{} is of another version of merak: name the server with --server", path.display())
+    })?;
     Ok(Some(addresses))
 }
 
@@ -160,7 +161,14 @@ mod tests {
     use super::*;
 
     fn listen(nacos_http: u16, ops: u16) -> Listen {
-        Listen { bind: IpAddr::from([127, 0, 0, 1]), nacos_http, nacos_grpc: 0, polaris_grpc: 0, ops, reserved: Vec::new() }
+        Listen {
+            bind: IpAddr::from([127, 0, 0, 1]),
+            nacos_http,
+            nacos_grpc: 0,
+            polaris_grpc: 0,
+            ops,
+            reserved: Vec::new(),
+        }
     }
 
     /// The one line an operator sees must name the port, the setting and the way out.

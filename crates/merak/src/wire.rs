@@ -16,12 +16,11 @@ use anyhow::{Context as _, anyhow};
 use merak_apiserver::common::listener::{self, Protocol};
 use merak_apiserver::common::mapping;
 use merak_apiserver::common::route::Arrival;
-use merak_apiserver::nacos::{
-    NacosGrpc, NacosGrpcParts, NacosHttp, NacosParts, UdpParts, UdpPush,
-};
+use merak_apiserver::nacos::{NacosGrpc, NacosGrpcParts, NacosHttp, NacosParts, UdpParts, UdpPush};
 use merak_apiserver::ops::{Inside, Ops, OpsHttp, Readiness};
 use merak_apiserver::polaris::{PolarisGrpc, PolarisParts, ensure_system};
 use merak_app::access::{Access, Accounts, Tokens};
+use merak_app::clients::{self, Clients};
 use merak_app::health::probe::Dialer;
 use merak_app::metrics::Metrics;
 use merak_app::naming::Naming;
@@ -29,7 +28,6 @@ use merak_app::ports::{Clock, Recall, Store, SystemClock};
 use merak_app::registry::Registry;
 use merak_app::switches::Switches;
 use merak_app::task::{Ended, Supervisor, TaskKind};
-use merak_app::clients::{self, Clients};
 use merak_app::{commit, health, lease, recall, start, watch};
 use merak_store::{Embedded, FileRecall};
 

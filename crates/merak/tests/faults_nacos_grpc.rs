@@ -112,7 +112,7 @@ fn refused() -> Vec<(&'static str, &'static str, String, &'static str, (i64, i64
         ("nested metadata", "InstanceRequest", instance(|r| r["instance"]["metadata"] = json!({"a": {}})), ERROR, (500, 502)),
         ("a name of nothing", "SubscribeServiceRequest", text("{}"), ERROR, (500, 500)),
         ("no service", "InstanceRequest", instance(|r| r["serviceName"] = json!(null)), ERROR, (500, 500)),
-        ("no instance", "InstanceRequest", instance(|r| r["instance"] = json!(null)), ERROR, (500, 500)),
+        ("no instance", "InstanceRequest", instance(|r| r["instance"] = json!(null)), ERROR, (400, 400)),
         ("no instances", "BatchInstanceRequest", text(r#"{"serviceName":"faulty","type":"batchRegisterInstance"}"#), ERROR, (500, 500)),
         ("no such type of request", "InstanceRequest", instance(|r| r["type"] = json!("nope")), ERROR, (400, 400)),
         ("no type of request", "PersistentInstanceRequest", instance(|r| r["type"] = json!(null)), ERROR, (400, 400)),
@@ -143,11 +143,19 @@ async fn bad_requests_are_refused_and_change_nothing() -> Result<()> {
     for (name, kind, body, answered, (result, error)) in refused() {
         let kind = if name == "a type of 100 000" { "T".repeat(100_000) } else { kind.to_owned() };
         let answer = connection.ask_text(&kind, &HashMap::new(), &body).await?.expect(name);
-        assert_eq!((&*answer.kind, answer.codes()), (answered, (Some(result), Some(error))), "{name}: {answer:?}");
+        assert_eq!(
+            (&*answer.kind, answer.codes()),
+            (answered, (Some(result), Some(error))),
+            "{name}: {answer:?}"
+        );
         assert_eq!(answer.body["success"], false, "{name}");
         assert!(answer.body["message"].is_string(), "{name}: {answer:?}");
     }
-    for (name, bytes) in [("no protobuf", &b"\xff\xff\xff"[..]), ("half of a field", b"\x12\x7f"), ("a wrong field", b"\x10\x01\x13")] {
+    for (name, bytes) in [
+        ("no protobuf", &b"\xff\xff\xff"[..]),
+        ("half of a field", b"\x12\x7f"),
+        ("a wrong field", b"\x10\x01\x13"),
+    ] {
         let status = connection.ask_bytes(REQUEST, bytes.into()).await?.expect_err(name);
         assert_eq!(status.code(), Code::Unknown, "{name}");
     }
@@ -175,7 +183,8 @@ async fn a_message_is_10_mib_at_most() -> Result<()> {
         assert_eq!(bytes.len(), length);
         bytes
     };
-    let answer = connection.ask_bytes(REQUEST, message(MESSAGE_MAX)).await?.context("refused at the bound")?;
+    let answer =
+        connection.ask_bytes(REQUEST, message(MESSAGE_MAX)).await?.context("refused at the bound")?;
     assert_eq!(&*answer.kind, "QueryServiceResponse");
     for length in [MESSAGE_MAX + 1, 2 * MESSAGE_MAX] {
         let status = connection.ask_bytes(REQUEST, message(length)).await?.expect_err("too long");
@@ -194,9 +203,18 @@ async fn acks_for_nothing_change_nothing() -> Result<()> {
     let (connection, mut stream) = NacosConnection::naming(address).await?;
     for kind in ["NotifySubscriberResponse", "SetupAckResponse", "NopeResponse", "Response", ""] {
         for body in [
-            "", "{", "null", "[]", "{}", r#"{"requestId":"1"}"#, r#"{"requestId":1,"resultCode":200}"#,
-            r#"{"requestId":"-1"}"#, r#"{"requestId":"99999999999999999999999"}"#, r#"{"requestId":"x"}"#,
-            r#"{"requestId":{},"resultCode":200}"#, r#"{"requestId":"4503599627370497","resultCode":500}"#,
+            "",
+            "{",
+            "null",
+            "[]",
+            "{}",
+            r#"{"requestId":"1"}"#,
+            r#"{"requestId":1,"resultCode":200}"#,
+            r#"{"requestId":"-1"}"#,
+            r#"{"requestId":"99999999999999999999999"}"#,
+            r#"{"requestId":"x"}"#,
+            r#"{"requestId":{},"resultCode":200}"#,
+            r#"{"requestId":"4503599627370497","resultCode":500}"#,
         ] {
             stream.send(kind, body).await?;
         }
@@ -254,7 +272,8 @@ async fn naming_another_connection_changes_nothing() -> Result<()> {
         setup["labels"][name] = id.clone();
     }
     let mut stolen = thief.set_up(&setup).await?;
-    let other = thief.ask("ServerCheckRequest", &json!({"connectionId": id})).await?.body["connectionId"].clone();
+    let other =
+        thief.ask("ServerCheckRequest", &json!({"connectionId": id})).await?.body["connectionId"].clone();
     assert!(other.is_string() && other != id, "{other} and {id}");
     connection.register("s", "127.0.0.1", 2).await?;
     stream.push_until(|push| push.ports() == [2]).await?;
@@ -453,14 +472,17 @@ async fn enforce_wants_a_login_for_every_request_of_a_client() -> Result<()> {
     let (server, address) = start(&[("ACCESS__CLIENT_API", "enforce")])?;
     let admin = server.admin()?;
     let form = [("username", &*admin.user), ("password", &*admin.password)];
-    let logged_in = HttpClient::new(&server.addresses().nacos_http).post("/nacos/v1/auth/login", &form)?.json()?;
+    let logged_in =
+        HttpClient::new(&server.addresses().nacos_http).post("/nacos/v1/auth/login", &form)?.json()?;
     let token = logged_in["accessToken"].as_str().context("no token")?;
     let (connection, mut stream) = NacosConnection::naming(address).await?;
     let none = HashMap::new();
     let with_token = HashMap::from([("accessToken".to_owned(), token.to_owned())]);
     let with_wrong = HashMap::from([("accessToken".to_owned(), format!("{token}x"))]);
-    let with_password =
-        HashMap::from([("username".to_owned(), admin.user.clone()), ("password".to_owned(), admin.password.clone())]);
+    let with_password = HashMap::from([
+        ("username".to_owned(), admin.user.clone()),
+        ("password".to_owned(), admin.password.clone()),
+    ]);
 
     let register = NacosConnection::register_request("s", "127.0.0.1", 1);
     let mut persistent = NacosConnection::register_request("p", "127.0.0.1", 1);

@@ -106,7 +106,7 @@ fn register(client: &mut HttpClient, cluster: &str, host: &str, port: &str, heal
 fn is_healthy(client: &mut HttpClient, port: &str) -> Result<bool> {
     let list = client.get(LIST, &[("serviceName", "demo")])?.json()?;
     let hosts = list["hosts"].as_array().context("hosts")?;
-    let found = hosts.iter().find(|host| host["port"].to_string() == port);
+    let found = hosts.iter().find(|host| host["port"].as_u64() == port.parse().ok());
     found.and_then(|host| host["healthy"].as_bool()).with_context(|| format!("{port} in {list}"))
 }
 

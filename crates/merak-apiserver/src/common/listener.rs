@@ -167,7 +167,8 @@ pub async fn converse_on<C: Conversation>(
         }
         let pace = Pace::new(Arc::clone(&clock));
         // Behind a pointer: awaited inside another future it would be there twice, and idle connections are many.
-        let connection = Box::pin(converse(stream, peer, protocol, limits.clone(), pace, open(peer), stop.clone()));
+        let connection =
+            Box::pin(converse(stream, peer, protocol, limits.clone(), pace, open(peer), stop.clone()));
         let count = metrics.connections.clone();
         count.inc();
         let connection = async move {

@@ -108,7 +108,7 @@ fn on_page<T>(all: Vec<T>, (before, size): (usize, usize)) -> impl Iterator<Item
 fn subscriber(one: watch::Subscriber, revision: Option<u64>) -> answers::Subscriber {
     let delivery = |of: watch::Delivery| answers::Delivery { revision: of.revision, at_ms: of.at_ms };
     // Of a service that is not there it was told once that it is empty.
-    let present = revision.or(one.sent.map(|sent| sent.revision));
+    let present = revision.or_else(|| one.sent.map(|sent| sent.revision));
     let is_current = match (one.acknowledged, present) {
         (Some(acknowledged), Some(present)) => acknowledged.revision >= present,
         _ => false,

@@ -7,8 +7,8 @@ use crate::timeline::{Actor, Detail};
 use merak_domain::access::User;
 use merak_domain::naming::instance::ClusterName;
 use merak_domain::naming::{
-    At, Change, ClusterSpec, Instance, InstanceId, InstanceKey, Keeper, Kind, Metadata, OperatorChange, Refusal, Registration, Removal,
-    Selector, ServiceKey, ServiceSpec,
+    At, Change, ClusterSpec, Instance, InstanceId, InstanceKey, Keeper, Kind, Metadata, OperatorChange,
+    Refusal, Registration, Removal, Selector, ServiceKey, ServiceSpec,
 };
 use std::sync::Arc;
 
@@ -192,9 +192,8 @@ impl Command {
             }
             Command::CreateService { service, spec, ephemeral, create_namespace } => {
                 let name = ServiceKey::as_ref(service);
-                let (changes, at) = registry.decide(name, |shard, at| {
-                    (shard.create_service(name, spec.clone(), *ephemeral, at), at)
-                });
+                let (changes, at) = registry
+                    .decide(name, |shard, at| (shard.create_service(name, spec.clone(), *ephemeral, at), at));
                 complete(registry, name.namespace, *create_namespace, at, changes?, made)
             }
             Command::UpdateService { service, protect_threshold, metadata, selector } => {
@@ -237,9 +236,7 @@ impl Command {
             Command::Deregister { by, .. } | Command::Operate { by, .. } | Command::SetHealth { by, .. } => {
                 Cause::other(*by)
             }
-            Command::ProbedHealth { why, .. } => {
-                Cause::other(Actor::Prober).with(Some(Detail::Probed(why)))
-            }
+            Command::ProbedHealth { why, .. } => Cause::other(Actor::Prober).with(Some(Detail::Probed(why))),
             _ => Cause::other(Actor::Clock),
         }
     }
@@ -267,9 +264,7 @@ impl Which {
             Which::Any => true,
             Which::Durable => instance.kind.is_durable(),
             Which::Addressed => instance.keeper.as_connection().is_none(),
-            Which::Loose => {
-                instance.kind == Kind::Ephemeral && instance.keeper.as_connection().is_none()
-            }
+            Which::Loose => instance.kind == Kind::Ephemeral && instance.keeper.as_connection().is_none(),
             Which::Kept(keeper) => instance.kind == Kind::Ephemeral && instance.keeper == keeper,
         }
     }

@@ -5,8 +5,8 @@
 //! Not here: intervals ([`super::pace`]), thresholds ([`super::tally`]), dialling ([`super::probe`]).
 //! Start reading at [`run`].
 
-use super::pace::{Pace, ProbeKind};
 use super::ledger::{Ledger, Probed};
+use super::pace::{Pace, ProbeKind};
 use super::tally::Tally;
 use crate::commit::{Command, CommitError, CommitHandle};
 use crate::metrics::Metrics;
@@ -188,7 +188,8 @@ impl Round {
         let (word, why) = describe(outcome);
         self.parts.metrics.probes.get_or_create(&[("kind", kind.name()), ("outcome", word)]).inc();
         let Some(check) = self.checks.get_mut(&key) else { return };
-        let (at_ms, took_ms) = (self.parts.clock.wall_ms(), u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        let (at_ms, took_ms) =
+            (self.parts.clock.wall_ms(), u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         self.parts.ledger.enter(&key.service, &key.instance, Probed { at_ms, outcome: word, why, took_ms });
         let values = self.parts.switches.now();
         check.is_under_way = false;

@@ -14,8 +14,8 @@ use merak_domain::access::User;
 use merak_domain::lease::{Renewed, Unknown};
 use merak_domain::naming::instance::ClusterName;
 use merak_domain::naming::{
-    Address, ClusterSpec, Instance, InstanceId, InstanceKey, InstanceRef, Keeper, Kind, Metadata, Namespace, OperatorChange,
-    Refusal, Registration, Removal, Selector, ServiceKey, ServiceRef, ServiceSpec,
+    Address, ClusterSpec, Instance, InstanceId, InstanceKey, InstanceRef, Keeper, Kind, Metadata, Namespace,
+    OperatorChange, Refusal, Registration, Removal, Selector, ServiceKey, ServiceRef, ServiceSpec,
 };
 use std::sync::Arc;
 

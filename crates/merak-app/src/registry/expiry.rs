@@ -9,7 +9,9 @@ use crate::timeline::Actor;
 use merak_domain::Moment;
 use merak_domain::lease::{Due, Phase};
 use merak_domain::naming::key::instance_hash;
-use merak_domain::naming::{Change, Instance, InstanceKey, InstanceRef, Kind, Removal, ServiceKey, ServiceRef};
+use merak_domain::naming::{
+    Change, Instance, InstanceKey, InstanceRef, Kind, Removal, ServiceKey, ServiceRef,
+};
 use std::sync::Arc;
 use std::time::Duration;
 

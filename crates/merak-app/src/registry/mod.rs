@@ -24,7 +24,6 @@ use crate::watch::Hub;
 use hashbrown::HashMap;
 use ids::Ids;
 use keepers::Claims;
-use recall::{Notes, Noting};
 use merak_domain::lease::{Phase, Renewed, Table, Unknown};
 use merak_domain::naming::key::instance_hash;
 use merak_domain::naming::{
@@ -33,6 +32,7 @@ use merak_domain::naming::{
 };
 use merak_domain::{Moment, Revision};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use recall::{Notes, Noting};
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -229,7 +229,10 @@ impl Registry {
     /// The name of a service as it is kept here, or a new one where it is not there.
     pub fn service_key(&self, service: ServiceRef<'_>) -> Arc<ServiceKey> {
         let state = self.cell(service).state.read();
-        state.naming.service(service).map_or_else(|| Arc::new(service.to_key()), |state| Arc::clone(state.key()))
+        state
+            .naming
+            .service(service)
+            .map_or_else(|| Arc::new(service.to_key()), |state| Arc::clone(state.key()))
     }
 
     /// The durable instance that Polaris clients know by this id.

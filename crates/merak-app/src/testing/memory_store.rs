@@ -134,7 +134,9 @@ fn record(change: &Change) -> (RecordKey, bool) {
         Change::PutOverride(service, wanted) => {
             (RecordKey::Override(Arc::clone(service), wanted.key.clone()), true)
         }
-        Change::DropOverride(service, key) | Change::EndOverride(service, key) => (RecordKey::Override(Arc::clone(service), key.clone()), false),
+        Change::DropOverride(service, key) | Change::EndOverride(service, key) => {
+            (RecordKey::Override(Arc::clone(service), key.clone()), false)
+        }
         Change::PutInstance(service, instance) => {
             (RecordKey::Instance(Arc::clone(service), instance.key.clone()), true)
         }

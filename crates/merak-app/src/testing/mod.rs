@@ -2,8 +2,8 @@
 //!
 //! Not here: whole servers (`testkit`).
 
-pub mod memory_recall;
 pub mod fake_prober;
+pub mod memory_recall;
 pub mod memory_store;
 pub mod recall_suite;
 pub mod store_suite;

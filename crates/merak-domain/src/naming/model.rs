@@ -291,10 +291,10 @@ fn decide(shard: &Shard<()>, step: &Step, at: At) -> Result<Vec<Change>, Refusal
             };
             shard.operate(reference(service), key_of(port).as_ref(), change, at)
         }
-        Step::Forget { service, port } => {
-            Ok(shard.forget_override(reference(service), &key_of(port)))
+        Step::Forget { service, port } => Ok(shard.forget_override(reference(service), &key_of(port))),
+        Step::Create { service } => {
+            shard.create_service(reference(service), ServiceSpec::default(), Some(false), at)
         }
-        Step::Create { service } => shard.create_service(reference(service), ServiceSpec::default(), Some(false), at),
         Step::Update { service } => {
             shard.update_service(reference(service), 0.5, Metadata::default(), None, at)
         }

@@ -165,10 +165,7 @@ impl Reader<'_> {
         let polaris_grpc = port("listen.polaris_grpc");
         let polaris_config = port("listen.polaris_config");
         let ops = port("listen.ops");
-        let reserved = vec![
-            ("polaris_http", polaris_http),
-            ("polaris_config", polaris_config),
-        ];
+        let reserved = vec![("polaris_http", polaris_http), ("polaris_config", polaris_config)];
         Listen { bind, nacos_http, nacos_grpc, polaris_grpc, ops, reserved }
     }
 
@@ -320,11 +317,7 @@ mod tests {
             ),
             (8848, 9848, 8091, 8900)
         );
-        assert_eq!(
-            config.listen.reserved,
-            [("polaris_http", 8090), ("polaris_config", 8093)],
-            "reserved"
-        );
+        assert_eq!(config.listen.reserved, [("polaris_http", 8090), ("polaris_config", 8093)], "reserved");
         assert_eq!(config.client_api, Mode::Open, "client API");
         assert_eq!(config.worker_threads, None, "threads");
     }

@@ -13,7 +13,7 @@ use super::time::{ago, length, moment};
 pub(super) fn subscribers(told: &Subscribers) -> String {
     let behind = told.subscribers.iter().filter(|one| !one.is_current).count();
     let revision =
-        told.revision.map_or("no such service".to_owned(), |revision| format!("revision {revision}"));
+        told.revision.map_or_else(|| "no such service".to_owned(), |revision| format!("revision {revision}"));
     let head = format!(
         "{}: {revision}, {}, {}, {behind} without the present list\n",
         name(&told.service),
@@ -98,7 +98,7 @@ fn now(state: &State, now_ms: u64) -> String {
         "connection" => state
             .connection
             .as_ref()
-            .map_or("kept by a connection".to_owned(), |by| format!("kept by {}", who(by))),
+            .map_or_else(|| "kept by a connection".to_owned(), |by| format!("kept by {}", who(by))),
         "memory" => "remembered from before the restart until its client is back".to_owned(),
         "nobody" => "kept until somebody removes it, and nothing checks it".to_owned(),
         "health check" => "kept until somebody removes it".to_owned(),

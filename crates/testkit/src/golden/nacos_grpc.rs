@@ -17,8 +17,10 @@ use super::Player;
 use super::nacos::HttpPlayer;
 use crate::{Addresses, Heard, NacosConnection, NacosMessage, NacosStream};
 
-/// How long a push may take. Detection takes 20 s, and the sweep a little more.
-const PUSH: Duration = Duration::from_secs(40);
+/// How long a push may take. The whole of it is waited only for a push that was recorded and that we do not send.
+const PUSH: Duration = Duration::from_secs(10);
+/// The same for what a server does after a while: it asks after 20 s of silence whether a client is there.
+const SLOW: Duration = Duration::from_secs(60);
 /// A push that did not come within so long is none.
 const SILENCE: Duration = Duration::from_millis(300);
 
@@ -51,15 +53,14 @@ enum Action {
     /// A unary request.
     Ask(Message),
     /// Bytes, in hexadecimal digits, to this path.
-    Bytes {
-        path: String,
-        hex: String,
-    },
+    Bytes { path: String, hex: String },
     /// A message on the stream, which is opened if there is none.
     Send(Message),
     /// The next push, and what is answered.
     Push {
         ack: Option<Message>,
+        #[serde(default)]
+        slow: bool,
     },
     /// The last of the pushes that come, all of them acknowledged: changes close together may be told one by one.
     Newest,
@@ -69,6 +70,7 @@ enum Action {
     Drain,
     /// The stream ends.
     Ended,
+    /// The transport is closed.
     Close,
 }
 
@@ -145,8 +147,8 @@ async fn act(connection: &mut Connection, action: Action) -> Result<Value> {
             }
             Ok(json!({}))
         }
-        Action::Push { ack } => {
-            let heard = connection.stream()?.heard(PUSH).await?;
+        Action::Push { ack, slow } => {
+            let heard = connection.stream()?.heard(if slow { SLOW } else { PUSH }).await?;
             if let (Heard::Push(push), Some(ack)) = (&heard, ack) {
                 let mut body = ack.body;
                 body["requestId"] = push.body["requestId"].clone();
@@ -174,7 +176,7 @@ async fn act(connection: &mut Connection, action: Action) -> Result<Value> {
             }
             Ok(json!({}))
         }
-        Action::Ended => Ok(heard_json(&connection.stream()?.heard(PUSH).await?)),
+        Action::Ended => Ok(heard_json(&connection.stream()?.heard(SLOW).await?)),
         Action::Close => bail!("closed already"),
     }
 }

@@ -152,11 +152,13 @@ const fn nacos_java(
         tools: JAVA,
         steps: MAVEN,
         copied: &[],
-        // The small compilers and heap are enough for a client, and start faster on two cores.
+        // The small compilers and heap are enough for a client, and start faster on two cores. Performance data is a
+        // file that others may lock, which the machine then says among what the client says.
         command: &[
             "java",
             "-XX:TieredStopAtLevel=1",
             "-XX:+UseSerialGC",
+            "-XX:-UsePerfData",
             "-Xmx64m",
             "-Dfile.encoding=UTF-8",
             "-Duser.home={home}",
@@ -189,6 +191,7 @@ const fn sample(name: &'static str, library: &'static str) -> Kind {
             "java",
             "-XX:TieredStopAtLevel=1",
             "-XX:+UseSerialGC",
+            "-XX:-UsePerfData",
             // Two applications with their frameworks.
             "-Xmx128m",
             "-Dfile.encoding=UTF-8",

@@ -53,6 +53,9 @@ pub(super) enum Failure {
         /// What is wrong with it.
         fault: Fault,
     },
+    /// A request about an instance has none.
+    #[error("an instance is required")]
+    NoInstance,
     /// The type of the request is none that it has.
     #[error("no such type of this request")]
     Type,
@@ -108,7 +111,7 @@ impl Failure {
             Failure::ServersOnly | Failure::NotJson => error(500, 502),
             Failure::NotNaming => error(-401, -401),
             Failure::Missing(_) => error(500, 500),
-            Failure::Type | Failure::BeatTimes => error(400, 400),
+            Failure::NoInstance | Failure::Type | Failure::BeatTimes => error(400, 400),
             Failure::Naming(NamingError::Refused(Refusal::OtherKind { .. })) => error(400, 400),
             Failure::Unfit { .. } | Failure::Illegal { .. } => typed(400),
             Failure::TooMany(_) => typed(50_310),
@@ -164,6 +167,7 @@ mod tests {
             (Failure::Unfit { name: "f", expected: "a number" }, true, 500, 400),
             (Failure::Illegal { name: "f", fault: Fault::Character }, true, 500, 400),
             (Failure::Type, false, 400, 400),
+            (Failure::NoInstance, false, 400, 400),
             (Failure::BeatTimes, false, 400, 400),
             (Failure::TooMany("patterns"), true, 500, 50_310),
             (Failure::TooManyMatches, true, 500, 50_311),

@@ -86,5 +86,5 @@ pub(super) async fn persistent(server: &NacosGrpc, session: &Session, json: &[u8
 }
 
 fn instance_of(said: Option<Instance<'_>>) -> Result<Instance<'_>, Failure> {
-    said.ok_or(Failure::Missing("instance"))
+    said.ok_or(Failure::NoInstance)
 }

@@ -24,7 +24,11 @@ pub(super) async fn list(nacos: &NacosHttp, params: &Params) -> Reply {
             body.push(b',');
         }
         body.extend_from_slice(br#"{"addrStr":"#);
-        push_text(&mut body, &format!("{}:{}", subscriber.ip, subscriber.port));
+        match subscriber.port {
+            // Over gRPC: it is not pushed to at a port.
+            0 => push_text(&mut body, &subscriber.ip),
+            port => push_text(&mut body, &format!("{}:{port}", subscriber.ip)),
+        }
         body.extend_from_slice(br#","agent":"#);
         push_text(&mut body, &subscriber.agent);
         body.extend_from_slice(br#","app":"#);

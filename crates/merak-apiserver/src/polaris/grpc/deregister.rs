@@ -39,7 +39,10 @@ impl PolarisGrpc {
     async fn deregister_id(&self, text: &str, said: &Instance, by: Actor) -> Result<bool, NamingError> {
         let id = InstanceId::parse(text);
         if let Some((service, key)) = self.naming.by_id(&id) {
-            return self.naming.deregister(ServiceKey::as_ref(&service), key.as_ref(), Which::Durable, by).await;
+            return self
+                .naming
+                .deregister(ServiceKey::as_ref(&service), key.as_ref(), Which::Durable, by)
+                .await;
         }
         // An ephemeral instance is not known by id; where the address came along, it may be the one with that id.
         let Ok(named) = check::named(said) else { return Ok(false) };

@@ -32,7 +32,11 @@ async fn register_nacos(world: &World, port: u16, kind: Kind) {
         metadata: Metadata::default(),
         details: None,
     };
-    world.naming.register(SERVICE, registration, Acknowledge::Done, merak_app::timeline::Actor::Clock).await.expect("registers");
+    world
+        .naming
+        .register(SERVICE, registration, Acknowledge::Done, merak_app::timeline::Actor::Clock)
+        .await
+        .expect("registers");
 }
 
 fn is_there(world: &World, port: u16) -> bool {
