@@ -32,6 +32,8 @@ const STREAM: &str = "/BiRequestStream/requestBiStream";
 const STREAM_QUEUE: usize = 16;
 /// The longest answer taken: more than a server may send, so that the test sees it.
 const ANSWER_MAX: usize = 50 * 1024 * 1024;
+/// A window of HTTP/2 where nobody asks for more.
+const WINDOW: u32 = 65_535;
 /// How long a setup may take until requests are answered.
 const SET_UP: Duration = Duration::from_secs(10);
 /// How long an answer may take: the machine is shared, and who waits longer waits forever.
@@ -81,7 +83,17 @@ pub struct NacosConnection {
 impl NacosConnection {
     /// Connects.
     pub async fn connect(address: SocketAddr) -> Result<NacosConnection> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).context("not an address")?;
+        Self::connect_to(Endpoint::from_shared(format!("http://{address}"))?, address).await
+    }
+
+    /// Connects with the smallest windows that HTTP/2 begins with: what the server may send before it is read.
+    pub async fn connect_narrow(address: SocketAddr) -> Result<NacosConnection> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+        let endpoint = endpoint.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
+        Self::connect_to(endpoint, address).await
+    }
+
+    async fn connect_to(endpoint: Endpoint, address: SocketAddr) -> Result<NacosConnection> {
         let channel = endpoint.connect().await.with_context(|| format!("cannot connect to {address}"))?;
         Ok(NacosConnection { channel })
     }

@@ -58,7 +58,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("listen.polaris_grpc", "8091", "port", "Polaris gRPC: registration, heartbeats and discovery."),
     key("listen.polaris_config", "8093", "port",
         "Polaris gRPC, configuration. Reserved for a later version; not opened now."),
-    key("listen.ops", "8900", "port", "Operations: metrics and probes."),
+    key("listen.ops", "8900", "port", "Operations: metrics, probes and the inside view."),
 
     key("limits.body", "2MiB", "size, 1KiB to 1GiB", "The largest body of an HTTP request. A gRPC message is 4MiB at most."),
     key("limits.header", "32KiB", "size, 8KiB to 1MiB", "All header lines of a request together."),

@@ -7,7 +7,7 @@
 //! Start reading at [`Connection::next_message`].
 
 use super::frames::{self, Reply, Status};
-use super::subscriptions::{Push, Subscriptions};
+use super::subscriptions::Subscriptions;
 use super::{NacosGrpc, answers, push};
 use crate::common::listener::{Answering, Conversation};
 use bytes::Bytes;
@@ -212,10 +212,9 @@ impl Connection {
                 continue;
             };
             let (now, wall_ms) = (self.server.clock.now().as_millis(), self.server.clock.wall_ms());
-            let Push { number, revision, message } = push;
-            if self.state.lock().subscriptions.sent(token, number, revision, now, wall_ms) {
+            if self.state.lock().subscriptions.sent(token, &push, now, wall_ms) {
                 self.server.metrics.pushes.inc();
-                return Poll::Ready(Some(message));
+                return Poll::Ready(Some(push.message));
             }
         }
     }

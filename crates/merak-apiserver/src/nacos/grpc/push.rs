@@ -41,7 +41,7 @@ pub(super) fn newest(
         let (number, revision) = (server.next_number(), nothing_made_ms(&*server.clock));
         let head = Head { service, clusters, cache_ms, made_ms: revision, with_ids: true };
         let message = message(&head, &Shown { instances: Vec::new(), protected: false }, number);
-        return Some(Push { number, revision, message });
+        return Some(Push { number, revision, content: NOTHING, message });
     };
     let encode = || {
         let head = Head { service, clusters, cache_ms, made_ms: view.shown_ms, with_ids: true };
@@ -61,7 +61,21 @@ pub(super) fn newest(
         // Not what the memo's answers were made with.
         encode()
     };
-    Some(Push { number: view.number, revision: view.shown_ms, message })
+    // Only who asked for some clusters may be told of a change that does not concern it.
+    let content = if clusters.is_empty() { view.number } else { content(&select(&view, clusters, false)) };
+    Some(Push { number: view.number, revision: view.shown_ms, content, message })
+}
+
+/// The content of a list without instances.
+const NOTHING: u64 = 0;
+
+/// Two lists of one service that show the same have the same content: every change of an instance has a revision of its
+/// own. FNV-1a.
+fn content(shown: &Shown<'_>) -> u64 {
+    let revisions = shown.instances.iter().map(|instance| instance.revision.0);
+    revisions.chain([u64::from(shown.protected)]).fold(0xcbf2_9ce4_8422_2325, |hash: u64, number| {
+        (hash ^ number).wrapping_mul(0x0100_0000_01b3).rotate_left(17)
+    })
 }
 
 fn message(head: &Head<'_>, shown: &Shown<'_>, number: u64) -> Bytes {

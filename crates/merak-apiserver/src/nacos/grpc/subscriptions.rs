@@ -30,6 +30,8 @@ pub(super) struct Push {
     pub(super) number: u64,
     /// The `lastRefTime` of its list.
     pub(super) revision: u64,
+    /// What it shows: equal for two lists of one service that show the same.
+    pub(super) content: u64,
     /// Framed.
     pub(super) message: Bytes,
 }
@@ -53,6 +55,8 @@ struct Subscribed {
     /// The numbers of the newest two pushes that are not acknowledged.
     awaited: [Option<u64>; 2],
     sent: Option<Delivery>,
+    /// What the newest list it was sent shows.
+    shown: Option<u64>,
     acknowledged: Option<Delivery>,
     /// When it is sent again unless acknowledged, on the monotonic clock.
     again_ms: u64,
@@ -72,7 +76,10 @@ impl Subscriptions {
     ) -> bool {
         if let Some(token) = self.tokens.get(service) {
             if let Some(known) = self.by_token.get_mut(token) {
-                known.clusters = clusters.into();
+                if *known.clusters != *clusters {
+                    known.clusters = clusters.into();
+                    known.shown = None;
+                }
             }
             return true;
         }
@@ -87,6 +94,7 @@ impl Subscriptions {
             is_in_line: true,
             awaited: [None; 2],
             sent: None,
+            shown: None,
             acknowledged: None,
             again_ms: 0,
             tries: 0,
@@ -132,9 +140,15 @@ impl Subscriptions {
         }
     }
 
-    /// A push goes out; `false` where its subscription has ended meanwhile.
-    pub(super) fn sent(&mut self, token: u64, number: u64, revision: u64, now: u64, wall_ms: u64) -> bool {
+    /// A push goes out; `false` where its subscription has ended meanwhile, or its client has acknowledged a list that
+    /// shows the same.
+    pub(super) fn sent(&mut self, token: u64, push: &Push, now: u64, wall_ms: u64) -> bool {
+        let Push { number, revision, content, .. } = *push;
         let Some(subscribed) = self.by_token.get_mut(&token) else { return false };
+        if subscribed.shown == Some(content) && subscribed.awaited == [None; 2] {
+            return false;
+        }
+        subscribed.shown = Some(content);
         subscribed.sent = Some(Delivery { revision, at_ms: wall_ms });
         subscribed.again_ms = now + UNANSWERED_MS;
         subscribed.tries = subscribed.tries.saturating_add(1);
