@@ -23,8 +23,8 @@ const REQUEST: &str = "/Request/request";
 const MESSAGE_MAX: usize = 10 * 1024 * 1024;
 /// A push that did not come within so long is none.
 const SILENCE: Duration = Duration::from_millis(300);
-/// What takes a few seconds; beyond it something is wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// What takes up to 40 s, as what is remembered over a restart does; beyond it something is wrong.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server and its Nacos gRPC listener.
 fn start(settings: &[(&str, &str)]) -> Result<(Server, SocketAddr)> {

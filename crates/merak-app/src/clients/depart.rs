@@ -3,13 +3,15 @@
 //! A connection may end because its client died, or because the network or the client itself changed it for another
 //! one. Nobody can tell at that moment. So what it kept stays for [`Settings::linger`]; if a client that says the
 //! same about itself from the same address connects about then, it is taken for the same one, and what it has not
-//! registered again within [`Settings::redo`] goes. Client libraries register again within 3 s of reconnecting.
+//! registered again within [`Settings::redo`] goes. Client libraries register again within 3 s of reconnecting, but for
+//! one that takes up to 30 s ([`SLOW`]).
 //!
 //! When very many connections end and very many begin at the same moment, it is the network between that changed, or
 //! something on the way that was started anew; who comes back late in such a wave must not be taken for dead. So while
 //! it lasts, nothing is removed, for [`WAVE_MAX`] at most.
 //!
-//! Invariant: nothing that an ended connection kept stays longer than [`WAVE_MAX`] and one [`PERIOD`].
+//! Invariant: nothing that an ended connection kept stays longer than [`WAVE_MAX`], or [`SLOW`]'s time, and a
+//! [`PERIOD`].
 //! Not here: whose instance it is by then ([`crate::registry::Registry::release`]).
 
 use super::{Client, Clients, Kept};
@@ -31,6 +33,9 @@ const PERIOD: Duration = Duration::from_millis(50);
 /// A successor that connected so long before the end of a connection still counts: libraries that are asked to
 /// change servers open the new connection first.
 const OVERLAP: Duration = Duration::from_secs(1);
+
+/// The library that looks only every 30 s what it has to register again, and how long it is given.
+const SLOW: (&str, Duration) = ("Nacos-Python-Client", Duration::from_secs(32));
 
 /// Departed clients that make a wave, if others arrive.
 const WAVE_MIN: usize = 64;
@@ -112,7 +117,13 @@ impl Clients {
             let came_back = arrivals.get(&departed.kin).is_some_and(|arrival| {
                 arrival.number != departed.number && departed.at.since(arrival.at) <= OVERLAP
             });
-            let own = if came_back { self.settings.redo } else { self.settings.linger };
+            let (slow, its_redo) = SLOW;
+            let is_slow = departed.kin.version.starts_with(slow);
+            let own = match (came_back, is_slow) {
+                (false, _) => self.settings.linger,
+                (true, false) => self.settings.redo,
+                (true, true) => its_redo.max(self.settings.redo),
+            };
             gone_for < if is_wave { own.max(WAVE_MAX) } else { own }
         };
         departed.extract_if(.., |one| !stays(one)).collect()

@@ -20,6 +20,8 @@ mod service;
 mod stream;
 mod subscriptions;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use crate::common::listener::{self, Limits, Protocol};
 use connection::Connection;

@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Subscriptions of one connection, about 300 bytes each. Gateways have some thousands.
 const SUBSCRIPTIONS_MAX: usize = 200_000;
 
+/// Ended subscriptions that may stand in line beside as many as there are subscriptions, 8 bytes each.
+const LINE_SLACK: usize = 64;
+
 /// How long an acknowledgement may take, in milliseconds: 5 s, and a second until the push is sent again
 /// (nacos-grpc §3.7).
 const UNANSWERED_MS: u64 = 6_000;
@@ -112,6 +115,10 @@ impl Subscriptions {
         let gone = self.by_token.remove(&token)?;
         for number in gone.awaited.iter().flatten() {
             self.awaited.remove(number);
+        }
+        // Whoever takes the next in line passes over those that have ended; where nobody does, they must not pile up.
+        if self.line.len() > 2 * self.by_token.len() + LINE_SLACK {
+            self.line.retain(|token| self.by_token.contains_key(token));
         }
         Some(gone._subscription)
     }
