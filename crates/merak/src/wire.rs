@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use tokio::runtime::Handle;
 use merak_apiserver::common::listener::{self, Protocol};
 use merak_apiserver::common::mapping;
 use merak_apiserver::common::route::Arrival;
@@ -275,11 +276,14 @@ impl Core {
         naming: Naming,
     ) -> Arc<NacosGrpc> {
         let clients = Clients::new(naming.clone(), self.clock.clone(), CLIENTS);
-        let departing = clients.clone();
-        supervisor.spawn(TaskKind::Departures, |stop| async move {
-            clients::depart(departing, stop).await;
-            Ok::<(), Infallible>(())
-        });
+        // One on each core: a million instances may have to go at once.
+        for _ in 0..Handle::current().metrics().num_workers() {
+            let departing = clients.clone();
+            supervisor.spawn(TaskKind::Departures, |stop| async move {
+                clients::depart(departing, stop).await;
+                Ok::<(), Infallible>(())
+            });
+        }
         let readiness = self.readiness.clone();
         let grpc = NacosGrpc::new(NacosGrpcParts {
             naming: naming.clone(),

@@ -194,6 +194,10 @@ async fn a_message_is_10_mib_at_most() -> Result<()> {
     connection.subscribe("s").await?;
     connection.register("s", "127.0.0.1", 1).await?;
     stream.push_until(|push| push.ports() == [1]).await?;
+    // On the stream it ends what is heard of it, and nothing else.
+    stream.send("NotifySubscriberResponse", &"p".repeat(MESSAGE_MAX)).await?;
+    connection.register("s", "127.0.0.1", 2).await?;
+    assert_eq!(stream.push().await?.ports(), [2]);
     Ok(())
 }
 

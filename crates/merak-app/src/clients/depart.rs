@@ -52,6 +52,9 @@ const WAVE_MAX: Duration = Duration::from_secs(10);
 /// Instances removed before others may work: about a quarter of a millisecond.
 const BATCH: usize = 256;
 
+/// Departed clients that one task takes at a time; the others are for those that run beside it.
+const TAKEN_AT_ONCE: usize = 8;
+
 /// Arrivals kept in mind, beyond which those too old to matter are forgotten.
 const ARRIVALS: usize = 1_024;
 
@@ -106,7 +109,8 @@ impl Clients {
         arrivals.insert(client.kin(), Arrival { number: client.number, at: now });
     }
 
-    /// Those whose time has come, when so many clients have connected within [`WAVE_WINDOW`].
+    /// Up to [`TAKEN_AT_ONCE`] of those whose time has come, when so many clients have connected within
+    /// [`WAVE_WINDOW`].
     fn due(&self, arrived: usize) -> Vec<Departed> {
         let now = self.clock.now();
         let arrivals = self.arrivals.lock();
@@ -126,7 +130,7 @@ impl Clients {
             };
             gone_for < if is_wave { own.max(WAVE_MAX) } else { own }
         };
-        departed.extract_if(.., |one| !stays(one)).collect()
+        departed.extract_if(.., |one| !stays(one)).take(TAKEN_AT_ONCE).collect()
     }
 
     async fn remove(&self, departed: Departed) {
@@ -149,7 +153,7 @@ impl Clients {
     }
 }
 
-/// Removes what ended connections kept, until told to stop.
+/// Removes what ended connections kept, until told to stop. Several may run: they share the work.
 pub async fn depart(clients: Arc<Clients>, stop: CancellationToken) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -166,9 +170,15 @@ pub async fn depart(clients: Arc<Clients>, stop: CancellationToken) {
             arrivals.pop_front();
         }
         let arrived = all - arrivals.front().map_or(all, |(_, before)| *before);
-        for departed in clients.due(arrived) {
-            clients.remove(departed).await;
-            yield_now().await;
+        loop {
+            let due = clients.due(arrived);
+            if due.is_empty() {
+                break;
+            }
+            for departed in due {
+                clients.remove(departed).await;
+                yield_now().await;
+            }
         }
     }
 }

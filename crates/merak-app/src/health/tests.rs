@@ -330,8 +330,11 @@ async fn the_pace_follows_the_answers() {
         let asked = rig.prober.asked(1);
         let [.., (before, _), (last, _)] = &asked[..] else { panic!("{name}: asked {} times", asked.len()) };
         let between = last.duration_since(*before);
-        let expected =
-            if takes_ms > 5_000 { takes_ms..takes_ms + 5_100 } else { expected_ms - 5..expected_ms + 20 };
+        // Timers are a few milliseconds late, and what is measured goes into the next pace.
+        let expected = match takes_ms > 5_000 {
+            true => takes_ms..takes_ms + 5_100,
+            false => expected_ms - 5..expected_ms + expected_ms / 20,
+        };
         let between_ms = u64::try_from(between.as_millis()).expect("short");
         assert!(expected.contains(&between_ms), "{name}: {between_ms} ms");
     }

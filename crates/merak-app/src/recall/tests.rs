@@ -159,6 +159,8 @@ async fn a_list_is_whole_at_once_and_ends_with_its_leases() {
     assert!(rig.registry.directory().namespace("ns").is_some(), "with its namespace");
     rig.register(said(4, connection(1)));
     rig.pass(18_000).await;
+    assert!(rig.beat(1) && rig.beat(2), "they beat");
+    rig.pass(20_000).await;
     assert_eq!(rig.ports(), [1, 2, 3, 4], "clients of connections may take this long");
     rig.pass(3_000).await;
     assert_eq!(rig.ports(), [1, 2, 4], "but not for ever; the one that came back is there");
@@ -180,6 +182,8 @@ async fn what_is_remembered_is_remembered_again() {
     rig.pass(300).await;
     let rig = rig.killed(2).await.killed(3).await;
     assert_eq!(rig.ports(), [1, 2]);
+    rig.pass(20_000).await;
+    assert!(rig.beat(1), "it beats");
     rig.pass(21_000).await;
     assert_eq!(rig.ports(), [1], "it still is one that a connection kept");
 }

@@ -42,9 +42,11 @@ impl Registry {
         by: Actor,
     ) -> bool {
         let cell = self.cell(service);
-        let hash = instance_hash(&self.hasher, service, instance);
         let mut state = cell.state.write();
-        take_claim(cell, hash, |claim| claim.is(service, instance) && claim.instance.keeper == keeper);
+        if !cell.claims.lock().is_empty() {
+            let hash = instance_hash(&self.hasher, service, instance);
+            take_claim(cell, hash, |claim| claim.is(service, instance) && claim.instance.keeper == keeper);
+        }
         let is_its = |found: &Instance| found.kind == Kind::Ephemeral && found.keeper == keeper;
         let changes = state.naming.deregister(service, instance, is_its, reason);
         if changes.iter().any(Change::is_durable) {
@@ -65,6 +67,9 @@ impl Registry {
         gone: &Instance,
         by: Actor,
     ) {
+        if cell.claims.lock().is_empty() {
+            return;
+        }
         let name = ServiceKey::as_ref(service);
         let hash = instance_hash(&self.hasher, name, gone.key.as_ref());
         let Some(claim) = take_claim(cell, hash, |claim| claim.is(name, gone.key.as_ref())) else { return };

@@ -453,14 +453,14 @@ impl Registry {
                     return;
                 }
                 self.note(cell, service, now, before.as_deref(), cause);
-                if before.is_none() && population(naming, service) == 1 {
+                if before.is_none() && self.hub.counts_services() && population(naming, service) == 1 {
                     self.hub.listed(service, true);
                 }
             }
             Event::InstanceDropped { service, before, reason } => {
                 self.instance_dropped(cell, naming, service, before);
                 self.note_removal(cell, service, before, *reason, cause);
-                if population(naming, service) == 0 {
+                if self.hub.counts_services() && population(naming, service) == 0 {
                     self.hub.listed(service, false);
                 }
             }
@@ -530,8 +530,10 @@ impl Registry {
         if before.kind.is_durable() {
             self.ids.remove(&self.id_of(name, &before.key), service, &before.key);
         }
-        let hash = instance_hash(&self.hasher, name, before.key.as_ref());
-        cell.leases.lock().revoke(hash, |key| key.is(name, before.key.as_ref()));
+        if before.keeper.as_connection().is_none() {
+            let hash = instance_hash(&self.hasher, name, before.key.as_ref());
+            cell.leases.lock().revoke(hash, |key| key.is(name, before.key.as_ref()));
+        }
         let Some(state) = naming.service(name) else { return };
         if state.override_of(before.key.as_ref()).is_some() || state.is_kept_for_overrides() {
             self.leave_behind(cell, Leftover::Override(Arc::clone(service), before.key.clone()));

@@ -133,9 +133,14 @@ impl Hub {
         PatternSubscription { hub: Arc::clone(self), number }
     }
 
+    /// Whether anybody watches by pattern.
+    pub(crate) fn counts_services(&self) -> bool {
+        self.census.count.load(Ordering::Acquire) > 0
+    }
+
     /// Notes that a service has got its first instance, or lost its last.
     pub fn listed(&self, service: &Arc<ServiceKey>, is_there: bool) {
-        if self.census.count.load(Ordering::Acquire) == 0 {
+        if !self.counts_services() {
             return;
         }
         let mut line = self.census.line.lock();

@@ -234,7 +234,10 @@ async fn a_silent_client_is_asked_and_given_up() {
         if let Some(message) = next(&silent, turn)
             && happened.last().is_none_or(|(_, last)| last != "end")
         {
-            happened.push((second, message.map_or("end".to_owned(), |message| message.kind().to_owned())));
+            happened.push((
+                second,
+                message.map_or_else(|| "end".to_owned(), |message| message.kind().to_owned()),
+            ));
         }
         if silent.hung_up().now_or_never().is_some() {
             happened.push((second, "hung up".to_owned()));
