@@ -2,7 +2,8 @@
 //! is not felt by other clients.
 //!
 //! Not here: good messages (`golden_nacos_grpc.rs`), times of retries and detection (`merak-apiserver`, nacos/grpc).
-//! A client that stops reading, or does not answer, is one whose runtime nobody drives: its socket stays open.
+//! A client that does not answer is one whose runtime nobody drives: its socket stays open. One that stops reading leaves
+//! the windows of HTTP/2 full.
 //! Adding a refused request: a line in [`refused`].
 
 use std::collections::HashMap;
@@ -69,15 +70,14 @@ async fn is_silent(stream: &mut NacosStream, after: &str) {
 struct Frozen {
     runtime: Runtime,
     connection: NacosConnection,
-    stream: NacosStream,
+    _stream: NacosStream,
 }
 
 impl Frozen {
     fn connect(address: SocketAddr) -> Result<Frozen> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let connection = runtime.block_on(NacosConnection::connect_narrow(address))?;
-        let stream = runtime.block_on(connection.set_up(&NacosConnection::naming_setup()))?;
-        Ok(Frozen { runtime, connection, stream })
+        let (connection, stream) = runtime.block_on(NacosConnection::naming(address))?;
+        Ok(Frozen { runtime, connection, _stream: stream })
     }
 }
 
@@ -95,7 +95,6 @@ fn refused() -> Vec<(&'static str, &'static str, String, &'static str, (i64, i64
     vec![
         ("an unknown type", "NopeRequest", text("{}"), ERROR, (500, 302)),
         ("no type", "", text("{}"), ERROR, (500, 302)),
-        ("a type of 100 000", "", text("{}"), ERROR, (500, 302)),
         ("a setup outside a stream", "ConnectionSetupRequest", text("{}"), ERROR, (500, 302)),
         ("a push from a client", "NotifySubscriberRequest", text("{}"), ERROR, (500, 302)),
         ("what servers ask", "DistroDataRequest", text("{}"), ERROR, (500, 502)),
@@ -105,7 +104,7 @@ fn refused() -> Vec<(&'static str, &'static str, String, &'static str, (i64, i64
         ("a text", "SubscribeServiceRequest", text("\"a\""), ERROR, (500, 502)),
         ("null", "ServiceQueryRequest", text("null"), ERROR, (500, 502)),
         ("JSON nested 10 000 times", "ServiceQueryRequest", "{\"a\":".repeat(10_000), ERROR, (500, 502)),
-        ("bytes that are no text", "ServiceListRequest", text("{\"namespace\":\"\u{0}\"}"), ERROR, (500, 502)),
+        ("a control character", "ServiceListRequest", text("{\"namespace\":\"\u{0}\"}"), ERROR, (500, 502)),
         ("an object for a name", "ServiceQueryRequest", text(r#"{"serviceName":{}}"#), ERROR, (500, 502)),
         ("a list for a name", "SubscribeServiceRequest", text(r#"{"serviceName":[1]}"#), ERROR, (500, 502)),
         ("a text for an instance", "InstanceRequest", instance(|r| r["instance"] = json!("a")), ERROR, (500, 502)),
@@ -142,8 +141,7 @@ async fn bad_requests_are_refused_and_change_nothing() -> Result<()> {
     let before = server.metric("merak_instances")?;
     let (connection, _stream) = NacosConnection::naming(address).await?;
     for (name, kind, body, answered, (result, error)) in refused() {
-        let kind = if name == "a type of 100 000" { "T".repeat(100_000) } else { kind.to_owned() };
-        let answer = connection.ask_text(&kind, &HashMap::new(), &body).await?.expect(name);
+        let answer = connection.ask_text(kind, &HashMap::new(), &body).await?.expect(name);
         assert_eq!(
             (&*answer.kind, answer.codes()),
             (answered, (Some(result), Some(error))),
@@ -160,6 +158,8 @@ async fn bad_requests_are_refused_and_change_nothing() -> Result<()> {
         let status = connection.ask_bytes(REQUEST, bytes.into()).await?.expect_err(name);
         assert_eq!(status.code(), Code::Unknown, "{name}");
     }
+    let answer = connection.ask(&"T".repeat(100_000), &json!({})).await?;
+    assert_eq!(answer.codes(), (Some(500), Some(302)), "a type of 100 000");
     for path in ["/Request/nope", "/Nope/request", "/RequestStream/requestStream", "/"] {
         let status = connection.ask_bytes(path, bytes::Bytes::new()).await?.expect_err(path);
         assert_eq!(status.code(), Code::Unimplemented, "{path}");
@@ -371,45 +371,46 @@ async fn all_read(readers: Vec<NacosStream>, number: u64) -> Result<Vec<NacosStr
     Ok(read)
 }
 
-#[test]
-fn a_subscriber_that_stops_reading_delays_nobody() -> Result<()> {
+/// Says again and again that its client is there. Where nothing is read, the answer does not arrive.
+async fn keep_alive(connection: NacosConnection) {
+    loop {
+        let _answer = timeout(SILENCE, connection.ask("HealthCheckRequest", &json!({}))).await;
+        sleep(SILENCE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_stops_reading_delays_nobody() -> Result<()> {
     let (server, address) = start(&[])?;
-    let mut stuck = Frozen::connect(address)?;
-    stuck.runtime.block_on(stuck.connection.subscribe("large"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let (publisher, _stream) = NacosConnection::naming(address).await?;
-        let (mut connections, mut readers) = (Vec::new(), Vec::new());
-        for _ in 0..READERS {
-            let (connection, stream) = NacosConnection::naming(address).await?;
-            connection.subscribe("large").await?;
-            connections.push(connection);
-            readers.push(stream);
-        }
-        publisher.ask("BatchInstanceRequest", &change(1)).await?;
-        readers = all_read(readers, 1).await?;
-        let before = server.resident_bytes()?;
-        for number in 2..=CHANGES {
-            let answer = publisher.ask("BatchInstanceRequest", &change(number)).await?;
-            ensure!(answer.codes() == (Some(200), Some(0)), "change {number}: {answer:?}");
-            sleep(Duration::from_millis(25)).await;
-        }
-        all_read(readers, CHANGES).await?;
-        let grown = server.resident_bytes()?.saturating_sub(before);
-        assert!(grown < STUCK_MAX, "grown by {grown} bytes");
-        Ok(())
-    })?;
+    let stuck = NacosConnection::connect_narrow(address).await?;
+    let mut unread = stuck.set_up(&NacosConnection::naming_setup()).await?;
+    stuck.subscribe("large").await?;
+    let mut alive = JoinSet::new();
+    alive.spawn(keep_alive(stuck));
+    let (publisher, _stream) = NacosConnection::naming(address).await?;
+    let (mut connections, mut readers) = (Vec::new(), Vec::new());
+    for _ in 0..READERS {
+        let (connection, stream) = NacosConnection::naming(address).await?;
+        connection.subscribe("large").await?;
+        connections.push(connection);
+        readers.push(stream);
+    }
+    publisher.ask("BatchInstanceRequest", &change(1)).await?;
+    readers = all_read(readers, 1).await?;
+    let before = server.resident_bytes()?;
+    for number in 2..=CHANGES {
+        let answer = publisher.ask("BatchInstanceRequest", &change(number)).await?;
+        ensure!(answer.codes() == (Some(200), Some(0)), "change {number}: {answer:?}");
+        sleep(Duration::from_millis(25)).await;
+    }
+    all_read(readers, CHANGES).await?;
+    let grown = server.resident_bytes()?.saturating_sub(before);
+    assert!(grown < STUCK_MAX, "grown by {grown} bytes");
     // It reads again: what was on its way, then the newest.
-    let (seen, _) = stuck.runtime.block_on(async {
-        let mut seen = 0;
-        loop {
-            let push = stuck.stream.push().await?;
-            seen += 1;
-            if change_in(&push) == Some(CHANGES) {
-                break Ok::<_, anyhow::Error>((seen, push));
-            }
-        }
-    })?;
+    let mut seen = 1;
+    while change_in(&unread.push().await?) != Some(CHANGES) {
+        seen += 1;
+    }
     assert!(seen < CHANGES / 2, "{seen} lists waited for it");
     Ok(())
 }
@@ -419,7 +420,7 @@ const SUBSCRIPTIONS: u32 = 100_000;
 /// Requests under way at a time.
 const AT_ONCE: u32 = 64;
 /// What a subscription may cost: a service nobody registered in, its topic, its last push.
-const SUBSCRIPTION_MAX: u64 = 4 * 1024;
+const SUBSCRIPTION_MAX: u64 = 2 * 1024;
 
 fn subscribers(server: &Server, service: &str) -> Result<usize> {
     let mut http = HttpClient::new(&server.addresses().nacos_http);

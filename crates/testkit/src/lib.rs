@@ -1,7 +1,7 @@
 //! What tests of the whole server share: the built binary as a process, small clients, and players of recorded exchanges.
 //! Invariant: nothing here is shipped, and nothing here judges by the clock of the machine; waits are bounded polls.
 //! Not here: fakes of the ports (`merak_app::testing`), the recordings themselves (`crates/merak/tests/golden`).
-//! Start at [`Server`]; a test talks to it through [`HttpClient`] or [`PolarisClient`].
+//! Start at [`Server`]; a test talks to it through [`HttpClient`], [`NacosConnection`] or [`PolarisClient`].
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {

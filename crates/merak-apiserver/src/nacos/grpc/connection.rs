@@ -60,6 +60,8 @@ struct State {
     /// Counts the streams that pushes went out on; the newest one has this number.
     turn: u32,
     waker: Option<Waker>,
+    /// Streams on which nothing was set up; as many as HTTP/2 allows at most.
+    silent: Vec<Waker>,
     outbox: VecDeque<Bytes>,
     subscriptions: Subscriptions,
     /// Watches by pattern, with the text of each.
@@ -192,9 +194,9 @@ impl Connection {
                     return Poll::Ready(None);
                 }
                 if turn.is_none() {
-                    // Not set up yet: it is woken by what comes in, and asked to end when the server stops.
-                    if state.session.is_none() {
-                        state.waker = Some(cx.waker().clone());
+                    // Not set up yet: it is woken by what comes in, and when the server stops.
+                    if !state.silent.iter().any(|waker| waker.will_wake(cx.waker())) {
+                        state.silent.push(cx.waker().clone());
                     }
                     return Poll::Pending;
                 }
@@ -374,9 +376,7 @@ impl State {
     }
 
     fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.waker.take().into_iter().chain(std::mem::take(&mut self.silent)).for_each(Waker::wake);
     }
 }
 

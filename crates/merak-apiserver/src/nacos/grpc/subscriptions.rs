@@ -78,11 +78,11 @@ impl Subscriptions {
         subscribe: impl FnOnce(Token) -> Subscription,
     ) -> bool {
         if let Some(token) = self.tokens.get(service) {
-            if let Some(known) = self.by_token.get_mut(token) {
-                if *known.clusters != *clusters {
-                    known.clusters = clusters.into();
-                    known.shown = None;
-                }
+            if let Some(known) = self.by_token.get_mut(token)
+                && *known.clusters != *clusters
+            {
+                known.clusters = clusters.into();
+                known.shown = None;
             }
             return true;
         }
