@@ -40,7 +40,7 @@ use crate::listeners::{Listeners, datagrams, reachable};
 /// another one, and short enough that nobody calls a dead one for long; then as long as client libraries need to
 /// register again, 3 s, and one for the way.
 const CLIENTS: clients::Settings =
-    clients::Settings { linger: Duration::from_millis(300), redo: Duration::from_secs(4) };
+    clients::Settings { linger: Duration::from_millis(200), redo: Duration::from_secs(4) };
 
 /// A server at work.
 pub(crate) struct Server {
