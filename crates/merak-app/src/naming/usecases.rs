@@ -121,6 +121,21 @@ impl Naming {
         self.commits.enqueue(Command::Deregister { service, instance, which, reason, by })
     }
 
+    /// [`Naming::release`] for many instances of one service at once.
+    pub fn release_all(
+        &self,
+        service: &Arc<ServiceKey>,
+        keepers: &[(&InstanceKey, Keeper, Actor)],
+        reason: Removal,
+    ) -> Result<(), NamingError> {
+        for (key, keeper, by) in self.registry.release_all(ServiceKey::as_ref(service), keepers, reason) {
+            let (service, instance, which) =
+                (Arc::clone(service), InstanceKey::clone(key), Which::Kept(*keeper));
+            self.commits.enqueue(Command::Deregister { service, instance, which, reason, by: *by })?;
+        }
+        Ok(())
+    }
+
     /// Removes an instance, if it is one of those that `which` means; `Ok(false)`: there was none.
     pub async fn deregister(
         &self,

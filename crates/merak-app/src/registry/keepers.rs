@@ -11,7 +11,9 @@ use super::{Cause, Registry, ShardCell, ShardState};
 use crate::timeline::Actor;
 use hashbrown::HashMap;
 use merak_domain::naming::key::instance_hash;
-use merak_domain::naming::{Change, Instance, InstanceRef, Keeper, Kind, Removal, ServiceKey, ServiceRef};
+use merak_domain::naming::{
+    Change, Instance, InstanceKey, InstanceRef, Keeper, Kind, Removal, ServiceKey, ServiceRef,
+};
 use std::sync::Arc;
 
 /// Claims by the hash of service and instance.
@@ -42,7 +44,35 @@ impl Registry {
         by: Actor,
     ) -> bool {
         let cell = self.cell(service);
+        self.release_locked(cell, &mut cell.state.write(), service, instance, keeper, reason, by)
+    }
+
+    /// The same for many instances of one service at once; gives back those that the committer must decide.
+    pub fn release_all<'a>(
+        &self,
+        service: ServiceRef<'_>,
+        keepers: &'a [(&'a InstanceKey, Keeper, Actor)],
+        reason: Removal,
+    ) -> Vec<&'a (&'a InstanceKey, Keeper, Actor)> {
+        let cell = self.cell(service);
         let mut state = cell.state.write();
+        let mut is_left = |(key, keeper, by): &&(&InstanceKey, Keeper, Actor)| {
+            !self.release_locked(cell, &mut state, service, key.as_ref(), *keeper, reason, *by)
+        };
+        keepers.iter().filter(|one| is_left(one)).collect()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "release, with what its lock guards")]
+    fn release_locked(
+        &self,
+        cell: &ShardCell,
+        state: &mut ShardState,
+        service: ServiceRef<'_>,
+        instance: InstanceRef<'_>,
+        keeper: Keeper,
+        reason: Removal,
+        by: Actor,
+    ) -> bool {
         if !cell.claims.lock().is_empty() {
             let hash = instance_hash(&self.hasher, service, instance);
             take_claim(cell, hash, |claim| claim.is(service, instance) && claim.instance.keeper == keeper);
@@ -53,7 +83,7 @@ impl Registry {
             return false;
         }
         for change in &changes {
-            self.apply_locked(cell, &mut state, change, Cause::other(by));
+            self.apply_locked(cell, state, change, Cause::other(by));
         }
         true
     }
