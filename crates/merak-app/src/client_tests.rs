@@ -240,6 +240,60 @@ async fn beats_and_a_connection_for_one_address() {
     assert_eq!(rig.seen(), []);
 }
 
+/// A connection that overtakes a client that beats, and goes, does not take that client's instance along, if it still
+/// beats.
+#[tokio::test(start_paused = true)]
+async fn beats_outlive_a_connection_that_came_after_them() {
+    // name, whether the client goes on beating, whether it deregisters meanwhile, ports there in the end
+    for (name, beats, deregisters, left) in [
+        ("it beats", true, false, &[1][..]),
+        ("it fell silent", false, false, &NONE[..]),
+        ("it deregistered", false, true, &NONE[..]),
+    ] {
+        let rig = rig(&MemoryStore::default()).await;
+        let clients = clients(&rig);
+        rig.naming
+            .register(DEMO, said(1, Kind::Ephemeral), crate::naming::Acknowledge::Done, Actor::Clock)
+            .await
+            .expect(name);
+        let client = connect(&clients, "a");
+        keep(&rig, &client, &[1]).await.expect(name);
+        for _ in 0..10 {
+            pass(5_000).await;
+            if beats {
+                assert!(rig.naming.beat(DEMO, at(1), Kind::Ephemeral).is_ok(), "{name}: it is known");
+            }
+        }
+        if deregisters {
+            rig.naming.deregister(DEMO, at(1), Which::Loose, Actor::Clock).await.expect(name);
+        }
+        assert_eq!(ports(&rig), [1], "{name}: the connection is there");
+        client.give_up(&rig.naming, DEMO).expect(name);
+        assert_eq!(ports(&rig), left, "{name}");
+    }
+}
+
+/// Many short-lived connections of one kin are no wave: who is really gone goes in its time.
+#[tokio::test(start_paused = true)]
+async fn steady_comings_and_goings_hold_nobody() {
+    let rig = rig(&MemoryStore::default()).await;
+    let clients = clients(&rig);
+    let gone = connect(&clients, "gone");
+    keep(&rig, &gone, &[1]).await.expect("keeps");
+    for tick in 0..600_u16 {
+        let short = connect(&clients, "churn");
+        keep(&rig, &short, &[1_000 + tick]).await.expect("keeps");
+        pass(33).await;
+        clients.disconnected(&short);
+        if tick == 300 {
+            clients.disconnected(&gone);
+        }
+        if tick == 320 {
+            assert!(!ports(&rig).contains(&1), "0.6 s after its end");
+        }
+    }
+}
+
 /// A server that stops takes no leave of its clients' instances: they are theirs at the next one.
 #[tokio::test(start_paused = true)]
 async fn a_stopping_server_removes_nothing() {

@@ -45,6 +45,10 @@ const PING_AFTER: Duration = Duration::from_secs(30);
 /// How long the answer to a ping may take before an HTTP/2 client counts as gone.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long requests under way, and clients that read the end of a stream, may take when the server stops. Requests take
+/// milliseconds; a client that has stopped reading never ends.
+const FINISH_MAX: Duration = Duration::from_secs(3);
+
 /// What connections speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
@@ -257,7 +261,7 @@ async fn converse<C: Conversation>(
                 () = conversation.hung_up() => Ok(()),
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
-                    connection.await
+                    finish(connection, pace.is_kept_waiting(protocol == Protocol::Http2)).await
                 }
             }
         }
@@ -279,7 +283,7 @@ async fn converse<C: Conversation>(
                 () = conversation.hung_up() => Ok(()),
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
-                    connection.await
+                    finish(connection, pace.is_kept_waiting(protocol == Protocol::Http2)).await
                 }
             }
         }
@@ -289,6 +293,14 @@ async fn converse<C: Conversation>(
         // Clients go away in every way there is; that is no news to an operator.
         tracing::debug!(error = &error as &dyn Error, %peer, "a connection broke");
     }
+}
+
+/// Lets what is under way on a connection end, within [`FINISH_MAX`]; a peer that has kept us waiting is not waited for.
+async fn finish<E>(connection: impl Future<Output = Result<(), E>>, is_kept_waiting: bool) -> Result<(), E> {
+    if is_kept_waiting {
+        return Ok(());
+    }
+    tokio::time::timeout(FINISH_MAX, connection).await.unwrap_or(Ok(()))
 }
 
 #[cfg(test)]

@@ -39,6 +39,15 @@ impl Pace {
         self.phase.store(ASKED, Ordering::Relaxed);
     }
 
+    /// Whether the peer has begun a request and not sent it; over HTTP/2, whether it never asked anything.
+    pub(super) fn is_kept_waiting(&self, until_first: bool) -> bool {
+        match self.phase.load(Ordering::Relaxed) {
+            IDLE => until_first,
+            HEAD => true,
+            _ => false,
+        }
+    }
+
     /// It is answered.
     pub(super) fn answered(&self) {
         self.enter(IDLE);

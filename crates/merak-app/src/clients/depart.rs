@@ -92,6 +92,14 @@ pub(super) struct Departed {
     kept: HashMap<Arc<ServiceKey>, Kept>,
 }
 
+/// All of them.
+#[derive(Default)]
+pub(super) struct Departures {
+    /// Oldest first.
+    pub(super) departed: Vec<Departed>,
+    is_wave: bool,
+}
+
 impl Departed {
     pub(super) fn new(client: &Client, kept: HashMap<Arc<ServiceKey>, Kept>, at: Moment) -> Departed {
         Departed { kin: client.kin(), number: client.number, at, kept }
@@ -116,8 +124,12 @@ impl Clients {
     fn due(&self, arrived: usize) -> Vec<Departed> {
         let now = self.clock.now();
         let arrivals = self.arrivals.lock();
-        let mut departed = self.departed.lock();
-        let is_wave = departed.len() >= WAVE_MIN && arrived * WAVE_SHARE >= departed.len();
+        let mut departures = self.departed.lock();
+        let Departures { departed, is_wave } = &mut *departures;
+        // It begins with many that go at once; a few now and then, however many are held, are none.
+        let begins = || departed.iter().filter(|one| now.since(one.at) <= WAVE_WINDOW).count() >= WAVE_MIN;
+        *is_wave = arrived > 0 && arrived * WAVE_SHARE >= departed.len() && (*is_wave || begins());
+        let is_wave = *is_wave;
         let stays = |departed: &mut Departed| {
             let gone_for = now.since(departed.at);
             let came_back = arrivals.get(&departed.kin).is_some_and(|arrival| {

@@ -14,7 +14,7 @@ use crate::commit::CommitError;
 use crate::naming::Naming;
 use crate::ports::Clock;
 use crate::timeline::Actor;
-use depart::{Departed, Kin};
+use depart::{Departed, Departures, Kin};
 use hashbrown::{HashMap, HashSet};
 use merak_domain::naming::{
     ConnectionId, InstanceKey, Keeper, Kind, Registration, Removal, ServiceKey, ServiceRef,
@@ -250,8 +250,8 @@ pub struct Clients {
     settings: Settings,
     open: Mutex<HashMap<u32, Arc<Client>>>,
     next: AtomicU32,
-    /// Clients whose connection has ended and that still may come back, oldest first.
-    departed: Mutex<Vec<Departed>>,
+    /// Clients whose connection has ended and that still may come back.
+    departed: Mutex<Departures>,
     arrivals: Mutex<HashMap<Kin, depart::Arrival>>,
     /// How many have connected since the server began.
     arrived_ever: AtomicUsize,
@@ -313,7 +313,7 @@ impl Clients {
             ended.push_back(Arc::clone(client));
         }
         if !kept.is_empty() && !self.is_stopping.load(Ordering::Acquire) {
-            self.departed.lock().push(Departed::new(client, kept, self.clock.now()));
+            self.departed.lock().departed.push(Departed::new(client, kept, self.clock.now()));
         }
     }
 

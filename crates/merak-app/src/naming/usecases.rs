@@ -145,6 +145,9 @@ impl Naming {
         by: Actor,
     ) -> Result<bool, NamingError> {
         let reason = Removal::Deregistered;
+        if which == Which::Loose {
+            self.registry.end_claim_of_beats(service, instance);
+        }
         let outcome = self.registry.apply_now(service, Cause::other(by), |shard, _| {
             Ok(shard.deregister(service, instance, |found| which.means(found), reason))
         })?;

@@ -4,17 +4,23 @@
 //! the newest words are shown, and the first one's claim is remembered: when the second goes, the instance is the
 //! first one's again, as it said it. So a live client's instance is never removed by another's end.
 //!
+//! A client that lives by beats and is overtaken by a connection has a claim as well, for as long as its beats come.
+//!
 //! Invariant: a claim belongs to an open connection, or to one that ended lately and whose end will remove it.
 //! Not here: which connections are open ([`crate::clients`]).
 
 use super::{Cause, Registry, ShardCell, ShardState};
 use crate::timeline::Actor;
 use hashbrown::HashMap;
+use merak_domain::Moment;
+use merak_domain::lease::{Renewed, Unknown};
+use merak_domain::naming::instance::BeatTimes;
 use merak_domain::naming::key::instance_hash;
 use merak_domain::naming::{
     Change, Instance, InstanceKey, InstanceRef, Keeper, Kind, Removal, ServiceKey, ServiceRef,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Claims by the hash of service and instance.
 pub(super) type Claims = HashMap<u64, Vec<Claim>>;
@@ -24,6 +30,8 @@ pub(super) struct Claim {
     service: Arc<ServiceKey>,
     /// As it was while it was that connection's.
     instance: Arc<Instance>,
+    /// When a client that lives by beats was last heard.
+    heard: Moment,
 }
 
 impl Claim {
@@ -102,7 +110,19 @@ impl Registry {
         }
         let name = ServiceKey::as_ref(service);
         let hash = instance_hash(&self.hasher, name, gone.key.as_ref());
-        let Some(claim) = take_claim(cell, hash, |claim| claim.is(name, gone.key.as_ref())) else { return };
+        let now = self.clock.now();
+        let lives = |claim: &Claim| {
+            let kept_for = BeatTimes::of(&claim.instance.metadata).delete_ms;
+            claim.instance.keeper != Keeper::BEATS
+                || now.since(claim.heard) <= Duration::from_millis(kept_for.into())
+        };
+        let claim = loop {
+            match take_claim(cell, hash, |claim| claim.is(name, gone.key.as_ref())) {
+                None => return,
+                Some(claim) if lives(&claim) => break claim,
+                Some(_) => {}
+            }
+        };
         let at = self.stamp();
         let again = Instance {
             revision: at.revision,
@@ -111,6 +131,34 @@ impl Registry {
         };
         let change = Change::PutInstance(claim.service, Arc::new(again));
         self.apply_locked(cell, state, &change, Cause::registered(by));
+    }
+
+    /// A beat for an instance that a connection keeps: if its client has a claim, that lives on.
+    pub(super) fn renew_claim(
+        &self,
+        cell: &ShardCell,
+        hash: u64,
+        service: ServiceRef<'_>,
+        instance: InstanceRef<'_>,
+    ) -> Result<Renewed, Unknown> {
+        let mut claims = cell.claims.lock();
+        let is_it =
+            |claim: &&mut Claim| claim.instance.keeper == Keeper::BEATS && claim.is(service, instance);
+        let claim = claims.get_mut(&hash).and_then(|of| of.iter_mut().find(is_it)).ok_or(Unknown)?;
+        claim.heard = self.clock.now();
+        let beat_interval_ms = BeatTimes::of(&claim.instance.metadata).interval_ms;
+        Ok(Renewed { recovered: false, beat_interval_ms })
+    }
+
+    /// Ends the claim of a client that lives by beats, if it has one.
+    pub fn end_claim_of_beats(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) {
+        let cell = self.cell(service);
+        if !cell.claims.lock().is_empty() {
+            let hash = instance_hash(&self.hasher, service, instance);
+            take_claim(cell, hash, |claim| {
+                claim.instance.keeper == Keeper::BEATS && claim.is(service, instance)
+            });
+        }
     }
 
     /// An instance is kept by somebody else than before.
@@ -123,12 +171,16 @@ impl Registry {
         before: &Arc<Instance>,
     ) {
         let name = ServiceKey::as_ref(service);
+        let heard = cell.leases.lock().last_beat(hash, |key| key.is(name, now.key.as_ref()));
         let mut claims = cell.claims.lock();
         if let Some(of) = claims.get_mut(&hash) {
             of.retain(|claim| !(claim.is(name, now.key.as_ref()) && claim.instance.keeper == now.keeper));
         }
-        if before.keeper.as_connection().is_some() && before.kind == Kind::Ephemeral {
-            let claim = Claim { service: Arc::clone(service), instance: Arc::clone(before) };
+        let is_kept = before.keeper.as_connection().is_some()
+            || (before.keeper == Keeper::BEATS && now.keeper.as_connection().is_some());
+        if is_kept && before.kind == Kind::Ephemeral {
+            let heard = heard.unwrap_or_else(|| self.clock.now());
+            let claim = Claim { service: Arc::clone(service), instance: Arc::clone(before), heard };
             claims.entry(hash).or_default().push(claim);
         }
         if claims.get(&hash).is_some_and(Vec::is_empty) {

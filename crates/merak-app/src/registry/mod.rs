@@ -317,7 +317,11 @@ impl Registry {
         let hash = instance_hash(&self.hasher, service, instance);
         let cell = self.cell(service);
         let is_it = |key: &LeaseKey| key.kind == kind && key.is(service, instance);
-        let renewed = cell.leases.lock().renew(hash, is_it, self.clock.now())?;
+        let renewed = cell.leases.lock().renew(hash, is_it, self.clock.now());
+        let renewed = match renewed {
+            Err(Unknown) if kind == Kind::Ephemeral => self.renew_claim(cell, hash, service, instance)?,
+            renewed => renewed?,
+        };
         if renewed.recovered {
             self.settle_health(cell, service, instance);
         }

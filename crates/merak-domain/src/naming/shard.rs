@@ -738,7 +738,8 @@ enum Standing {
 /// The instance a registration makes, and what becomes of the operator's override.
 ///
 /// An override outlives its instance for a while, and an address may be given to another process in that time. Who
-/// comes back says again what it said before, metadata and all; who says something else is somebody else.
+/// comes back, also over another connection, says again what it said before, metadata and all; who says something else is
+/// somebody else.
 fn merge(
     registration: Registration,
     before: Option<&Arc<Instance>>,
@@ -761,7 +762,8 @@ fn merge(
         healthy: registration.healthy,
     };
     let Some(standing) = standing else { return (instance, Standing::Same) };
-    if before.is_none() && standing.registered != instance.metadata {
+    let is_news_of_another = before.is_none_or(|before| before.keeper != instance.keeper);
+    if is_news_of_another && standing.registered != instance.metadata {
         return (instance, Standing::Drop);
     }
     let mut wanted = Override {
