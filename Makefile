@@ -28,7 +28,7 @@ deny: $(TOOLS)/bin/cargo-deny
 	$(TOOLS)/bin/cargo-deny --all-features check --hide-inclusion-graph bans licenses sources
 
 $(TOOLS)/bin/cargo-deny:
-	$(CARGO) install cargo-deny --locked --root $(TOOLS)
+	$(CARGO) install cargo-deny --version 0.20.2 --locked --root $(TOOLS)
 
 fix:
 	$(CARGO) fmt --all

@@ -4,7 +4,7 @@
 //! a connection that has ended keeps nothing. So nothing stays behind when the two race.
 //! Not here: sockets and messages (`apiserver`), who wins where two connections keep one address
 //! ([`crate::registry::Registry::release`]).
-//! Start reading at [`Client::keep`], then [`depart`].
+//! Start reading at [`Client::keep`], then [`mod@depart`].
 
 mod depart;
 

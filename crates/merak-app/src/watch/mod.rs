@@ -2,7 +2,7 @@
 //!
 //! Invariant: a subscriber is told *that* its service changed, never what: it reads the newest view when it is ready
 //! to send, so the newest wins and nothing piles up behind a slow one. Writers mark a topic and go on; telling the
-//! subscribers is the pusher's work ([`push`]). A service nobody watches costs one look.
+//! subscribers is the pusher's work ([`mod@push`]). A service nobody watches costs one look.
 //! Not here: what is sent (`apiserver`), when a service changes ([`crate::registry`]).
 //! Start reading at [`Hub::publish`].
 
