@@ -13,7 +13,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use tokio::runtime::Handle;
 use merak_apiserver::common::listener::{self, Protocol};
 use merak_apiserver::common::mapping;
 use merak_apiserver::common::route::Arrival;
@@ -31,6 +30,7 @@ use merak_app::switches::Switches;
 use merak_app::task::{Ended, Supervisor, TaskKind};
 use merak_app::{commit, health, lease, recall, start, watch};
 use merak_store::{Embedded, FileRecall};
+use tokio::runtime::Handle;
 
 use crate::config::{Config, Limits, Udp};
 use crate::first_start::{self, InitialAdmin};
