@@ -7,7 +7,7 @@ use crate::road_tests::{DEMO, Rig, at, rig, said};
 use crate::task::TaskKind;
 use crate::testing::memory_store::MemoryStore;
 use crate::timeline::{Actor, Happening};
-use merak_domain::naming::{Kind, Metadata, Registration};
+use merak_domain::naming::{Kind, Metadata, OperatorChange, Registration, Weight};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -217,6 +217,30 @@ async fn an_address_kept_twice_stays_until_both_are_gone() {
         assert_eq!(shown(), Some(Some(left.into())), "{name}: the other's");
         other.give_up(&rig.naming, DEMO).expect(name);
         assert_eq!(shown(), None, "{name}: nobody's");
+    }
+}
+
+/// A new process at an address may connect before the end of the old one is noticed: what an operator set over the old
+/// one is not for it. The same process over another connection keeps it.
+#[tokio::test(start_paused = true)]
+async fn an_operators_wish_follows_the_process_not_the_address() {
+    for (name, words, expected) in [("the same process", "v1", 7.0), ("a new one", "v2", 1.0)] {
+        let rig = rig(&MemoryStore::default()).await;
+        let clients = clients(&rig);
+        let own = |value| {
+            let metadata = Metadata::from_pairs([("version", value)]);
+            vec![Registration { metadata, ..said(1, Kind::Ephemeral) }]
+        };
+        let first = connect(&clients, "a");
+        first.keep(&rig.naming, DEMO, own("v1")).await.expect(name);
+        let change = OperatorChange { weight: Weight::from_nacos(7.0), ..OperatorChange::default() };
+        assert!(rig.naming.operate(DEMO, at(1), change, Actor::Clock).await.expect(name));
+        clients.disconnected(&first);
+        let second = connect(&clients, "a");
+        second.keep(&rig.naming, DEMO, own(words)).await.expect(name);
+        pass(5_000).await;
+        let weight = rig.naming.instance(DEMO, at(1)).expect(name).weight.as_nacos();
+        assert_eq!(weight, expected, "{name}");
     }
 }
 
