@@ -34,6 +34,7 @@ fn connect(clients: &Clients, app: &str) -> Arc<Client> {
         app: app.into(),
         connected_ms: 0,
     };
+    clients.approached();
     clients.connect(about, true)
 }
 

@@ -42,7 +42,7 @@ const SLOW: (&str, Duration) = ("Nacos-Python-Client", Duration::from_secs(32));
 const WAVE_MIN: usize = 64;
 
 /// A wave lasts while, for so many departed clients, at least one connects in [`WAVE_WINDOW`].
-const WAVE_SHARE: usize = 100;
+const WAVE_SHARE: usize = 1_000;
 
 /// The time in which arrivals are counted.
 const WAVE_WINDOW: Duration = Duration::from_millis(500);
@@ -110,7 +110,6 @@ impl Clients {
     /// Keeps a new connection in mind, for the one it may replace.
     pub(super) fn arrived(&self, client: &Client) {
         let now = self.clock.now();
-        self.arrived_ever.fetch_add(1, Ordering::Relaxed);
         let mut arrivals = self.arrivals.lock();
         if arrivals.len() >= ARRIVALS {
             let matters = OVERLAP + self.settings.redo;

@@ -253,7 +253,7 @@ pub struct Clients {
     /// Clients whose connection has ended and that still may come back.
     departed: Mutex<Departures>,
     arrivals: Mutex<HashMap<Kin, depart::Arrival>>,
-    /// How many have connected since the server began.
+    /// How many connections have been opened since the server began.
     arrived_ever: AtomicUsize,
     /// Clients that kept something when their connection ended, oldest first.
     ended: Mutex<VecDeque<Arc<Client>>>,
@@ -275,6 +275,12 @@ impl Clients {
             ended: Mutex::default(),
             is_stopping: AtomicBool::new(false),
         })
+    }
+
+    /// A connection is there; who it is will be said. That it comes is all that matters to a wave, and in a storm the
+    /// rest takes its time.
+    pub fn approached(&self) {
+        self.arrived_ever.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A connection is there, and its client has said who it is. Only one for naming keeps anything, and may follow

@@ -119,6 +119,7 @@ impl NacosGrpc {
     }
 
     fn connect(self: &Arc<Self>, peer: SocketAddr) -> Arc<Connection> {
+        self.clients.approached();
         let number = self.next_number();
         let connection = Arc::new(Connection::new(Arc::clone(self), number, peer));
         self.open.lock().insert(number, Arc::clone(&connection));
