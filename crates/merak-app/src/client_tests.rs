@@ -34,7 +34,7 @@ fn connect(clients: &Clients, app: &str) -> Arc<Client> {
         app: app.into(),
         connected_ms: 0,
     };
-    clients.approached();
+    let _approach = clients.approached();
     clients.connect(about, true)
 }
 
@@ -138,6 +138,47 @@ async fn a_wave_of_clients_that_come_back_removes_nobody() {
         }
         for (port, client) in &back {
             keep(&rig, client, &[*port]).await.expect(name);
+        }
+        pass(20_000).await;
+        assert_eq!(ports(&rig).len(), back.len(), "{name}, in the end");
+    }
+}
+
+/// In a storm the new connections are there before the old ones end, and the server hears their clients one by one.
+#[tokio::test(start_paused = true)]
+async fn a_fleet_that_waits_to_be_heard_is_not_gone() {
+    for (name, comes_back, after_3_s) in [("they come back", true, 100), ("they only knock", false, 0)] {
+        let rig = rig(&MemoryStore::default()).await;
+        let clients = clients(&rig);
+        let fleet: Vec<_> = (1..=100).map(|port| (port, connect(&clients, &format!("app-{port}")))).collect();
+        for (port, client) in &fleet {
+            keep(&rig, client, &[*port]).await.expect(name);
+        }
+        pass(60_000).await;
+        let mut knocking: Vec<_> = (1..=100).map(|_| clients.approached()).collect();
+        pass(1_000).await;
+        for (_, client) in &fleet {
+            clients.disconnected(client);
+        }
+        pass(300).await;
+        let mut back = Vec::new();
+        if comes_back {
+            for port in 1..=100_u16 {
+                pass(60).await;
+                knocking.pop();
+                let client = connect(&clients, &format!("app-{port}"));
+                pass(10).await;
+                keep(&rig, &client, &[port]).await.expect(name);
+                back.push(client);
+                if port == 40 {
+                    assert_eq!(ports(&rig).len(), after_3_s, "{name}, while some are heard");
+                }
+            }
+        } else {
+            assert_eq!(ports(&rig).len(), 100, "{name}, while somebody knocks");
+            knocking.clear();
+            pass(1_000).await;
+            assert_eq!(ports(&rig).len(), after_3_s, "{name}, when nobody does");
         }
         pass(20_000).await;
         assert_eq!(ports(&rig).len(), back.len(), "{name}, in the end");

@@ -4,6 +4,10 @@
 //! bound. What an error means is said in one table.
 //! Not here: what the tasks do.
 
+mod aside;
+
+pub use aside::{AsideError, aside};
+
 use parking_lot::Mutex;
 use std::fmt;
 use std::future::Future;
@@ -25,10 +29,16 @@ pub enum TaskKind {
     LeaseSweeper,
     /// Asks persistent instances whether they live.
     HealthChecker,
+    /// Reads what operators write for a running server.
+    Reload,
+    /// Removes what nobody uses any more.
+    Cleanup,
     /// Commits durable writes; after everything that can still write.
     Committer,
-    /// Writes down what is to be remembered of ephemeral instances; last, because all before it may change them.
+    /// Writes down what is to be remembered of ephemeral instances, after all that may change them.
     Recall,
+    /// Writes down who did what; after everything that can still do something.
+    History,
 }
 
 /// What a task's error means.
@@ -57,22 +67,27 @@ impl TaskKind {
             TaskKind::Pusher | TaskKind::Departures => {
                 Policy { on_error: OnError::StopServer, drain: Duration::from_secs(2) }
             }
-            TaskKind::LeaseSweeper | TaskKind::HealthChecker => {
+            TaskKind::Reload => Policy { on_error: OnError::Log, drain: Duration::from_secs(2) },
+            TaskKind::LeaseSweeper | TaskKind::HealthChecker | TaskKind::Cleanup => {
                 Policy { on_error: OnError::StopServer, drain: Duration::from_secs(2) }
             }
             TaskKind::Committer => Policy { on_error: OnError::StopServer, drain: Duration::from_secs(20) },
             TaskKind::Recall => Policy { on_error: OnError::Log, drain: Duration::from_secs(10) },
+            TaskKind::History => Policy { on_error: OnError::Log, drain: Duration::from_secs(5) },
         }
     }
 
-    const ORDER: [TaskKind; 7] = [
+    const ORDER: [TaskKind; 10] = [
         TaskKind::Listener,
         TaskKind::Pusher,
         TaskKind::Departures,
         TaskKind::LeaseSweeper,
         TaskKind::HealthChecker,
+        TaskKind::Reload,
+        TaskKind::Cleanup,
         TaskKind::Committer,
         TaskKind::Recall,
+        TaskKind::History,
     ];
 }
 

@@ -5,6 +5,7 @@
 //! Not here: what is answered (each protocol), which ports (the binary).
 //! Start reading at [`serve`].
 
+use super::outbox::{Held, Outbox};
 use super::pace::{Pace, Paced};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -17,7 +18,7 @@ use merak_app::metrics::Metrics;
 use merak_app::ports::Clock;
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::{Pin, pin};
@@ -230,7 +231,6 @@ async fn converse<C: Conversation>(
     conversation: Arc<C>,
     stop: CancellationToken,
 ) {
-    let io = Paced::new(stream, Arc::clone(&pace));
     let service = {
         let (pace, conversation) = (Arc::clone(&pace), Arc::clone(&conversation));
         service_fn(move |request| {
@@ -253,19 +253,20 @@ async fn converse<C: Conversation>(
                 http1::Builder::new()
                     .header_read_timeout(None)
                     .max_buf_size(limits.header_bytes)
-                    .serve_connection(io, service)
+                    .serve_connection(Paced::new(stream, Arc::clone(&pace)), service)
             );
             tokio::select! {
-                ended = connection.as_mut() => ended,
+                ended = connection.as_mut() => ended.map_err(Broken::from),
                 () = impatience => Ok(()),
                 () = conversation.hung_up() => Ok(()),
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
-                    finish(connection, pace.is_kept_waiting(protocol == Protocol::Http2)).await
+                    finish(connection, pace.is_kept_waiting(false)).await.map_err(Broken::from)
                 }
             }
         }
         Protocol::Http2 => {
+            let (held, outbox) = Held::new(stream);
             // Made in its place: idle connections are many, and one of these is kilobytes large.
             let mut connection = pin!(
                 http2::Builder::new(TokioExecutor::new())
@@ -275,15 +276,15 @@ async fn converse<C: Conversation>(
                     .max_concurrent_streams(STREAMS_MAX)
                     .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
                     .max_send_buf_size(SEND_BUFFER_MAX)
-                    .serve_connection(io, service)
+                    .serve_connection(Paced::new(held, Arc::clone(&pace)), service)
             );
             tokio::select! {
-                ended = connection.as_mut() => ended,
+                ended = emptied(connection.as_mut(), &outbox) => ended,
                 () = impatience => Ok(()),
                 () = conversation.hung_up() => Ok(()),
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
-                    finish(connection, pace.is_kept_waiting(protocol == Protocol::Http2)).await
+                    finish(emptied(connection, &outbox), pace.is_kept_waiting(true)).await
                 }
             }
         }
@@ -291,8 +292,26 @@ async fn converse<C: Conversation>(
     conversation.closed();
     if let Err(error) = ended {
         // Clients go away in every way there is; that is no news to an operator.
-        tracing::debug!(error = &error as &dyn Error, %peer, "a connection broke");
+        tracing::debug!(error = &*error as &dyn Error, %peer, "a connection broke");
     }
+}
+
+/// Why a connection ended that nobody ended.
+type Broken = Box<dyn Error + Send + Sync>;
+
+/// A connection that writes what it holds whenever it has nothing more to say.
+async fn emptied<C>(mut connection: Pin<&mut C>, outbox: &Outbox) -> Result<(), Broken>
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    poll_fn(|cx| {
+        let said = connection.as_mut().poll(cx);
+        if let Poll::Ready(Err(error)) = outbox.poll_empty(cx) {
+            return Poll::Ready(Err(Broken::from(error)));
+        }
+        said.map_err(Broken::from)
+    })
+    .await
 }
 
 /// Lets what is under way on a connection end, within [`FINISH_MAX`]; a peer that has kept us waiting is not waited for.

@@ -243,6 +243,16 @@ impl Books {
     }
 }
 
+/// A connection whose client has not said yet who it is; it counts as long as this is there.
+#[derive(Debug)]
+pub struct Approach(Arc<AtomicUsize>);
+
+impl Drop for Approach {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// All clients that are connected.
 pub struct Clients {
     naming: Naming,
@@ -255,6 +265,8 @@ pub struct Clients {
     arrivals: Mutex<HashMap<Kin, depart::Arrival>>,
     /// How many connections have been opened since the server began.
     arrived_ever: AtomicUsize,
+    /// Connections whose client has not said yet who it is.
+    approaching: Arc<AtomicUsize>,
     /// Clients that kept something when their connection ended, oldest first.
     ended: Mutex<VecDeque<Arc<Client>>>,
     is_stopping: AtomicBool,
@@ -272,15 +284,18 @@ impl Clients {
             departed: Mutex::default(),
             arrivals: Mutex::default(),
             arrived_ever: AtomicUsize::new(0),
+            approaching: Arc::default(),
             ended: Mutex::default(),
             is_stopping: AtomicBool::new(false),
         })
     }
 
     /// A connection is there; who it is will be said. That it comes is all that matters to a wave, and in a storm the
-    /// rest takes its time.
-    pub fn approached(&self) {
+    /// rest takes its time. What this gives is kept until it is said, or the connection ends.
+    pub fn approached(&self) -> Approach {
         self.arrived_ever.fetch_add(1, Ordering::Relaxed);
+        self.approaching.fetch_add(1, Ordering::Relaxed);
+        Approach(Arc::clone(&self.approaching))
     }
 
     /// A connection is there, and its client has said who it is. Only one for naming keeps anything, and may follow

@@ -13,7 +13,7 @@ use crate::common::listener::{Answering, Conversation};
 use bytes::Bytes;
 use http::Request;
 use hyper::body::Incoming;
-use merak_app::clients::{About, Client};
+use merak_app::clients::{About, Approach, Client};
 use merak_app::watch::{Counter, Pattern, PatternSubscription, Subscriber, Token, Watcher};
 use merak_domain::naming::{ServiceKey, ServiceRef};
 use merak_wire::nacos::payload::Payload;
@@ -56,6 +56,8 @@ pub(super) struct Connection {
 
 #[derive(Default)]
 struct State {
+    /// Until its client has said who it is.
+    approach: Option<Approach>,
     session: Option<Session>,
     /// Counts the streams that pushes went out on; the newest one has this number.
     turn: u32,
@@ -90,7 +92,12 @@ pub(super) struct Session {
 }
 
 impl Connection {
-    pub(super) fn new(server: Arc<NacosGrpc>, number: u64, peer: SocketAddr) -> Connection {
+    pub(super) fn new(
+        server: Arc<NacosGrpc>,
+        number: u64,
+        peer: SocketAddr,
+        approach: Approach,
+    ) -> Connection {
         let opened_ms = server.clock.wall_ms();
         // Clients and operators take it as it is; nothing in it may be `#`, which marks clients over HTTP.
         let id = format!("{opened_ms}_{}_{}", peer.ip(), peer.port()).into();
@@ -103,7 +110,7 @@ impl Connection {
             opened_ms,
             heard_ms,
             hang_up: Notify::new(),
-            state: Mutex::default(),
+            state: Mutex::new(State { approach: Some(approach), ..State::default() }),
         }
     }
 
@@ -166,6 +173,7 @@ impl Connection {
             };
             let client = self.server.clients.connect(about, is_naming);
             state.session = Some(Session { client, is_naming });
+            state.approach = None;
             state.asked_ms = None;
             state.closing_ms = None;
         }
@@ -396,6 +404,7 @@ impl Conversation for Connection {
         self.server.forget(self.number);
         let mut state = self.state.lock();
         state.has_closed = true;
+        state.approach = None;
         let ended = self.end_session(&mut state);
         drop(state);
         self.bury(ended);

@@ -119,9 +119,9 @@ impl NacosGrpc {
     }
 
     fn connect(self: &Arc<Self>, peer: SocketAddr) -> Arc<Connection> {
-        self.clients.approached();
         let number = self.next_number();
-        let connection = Arc::new(Connection::new(Arc::clone(self), number, peer));
+        let connection =
+            Arc::new(Connection::new(Arc::clone(self), number, peer, self.clients.approached()));
         self.open.lock().insert(number, Arc::clone(&connection));
         connection
     }
