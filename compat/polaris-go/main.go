@@ -1,6 +1,6 @@
 // What a program written with polaris-go does against a running server.
 //
-// Commands (the same for every program beside this one, see ../README.md): hold, see, all, own.
+// Commands (the same for every program beside this one, see ../README.md): hold, see, all, watch, own.
 // Only the published client speaks to the server here; nothing of it is patched or replaced.
 // The server's address comes from MERAK_POLARIS. Start reading at main.
 package main
@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/polarismesh/polaris-go"
@@ -68,6 +69,8 @@ func run(command string, args []string) error {
 			return err
 		}
 		return json.NewEncoder(os.Stdout).Encode(found)
+	case "watch":
+		return watch(polaris.NewConsumerAPIByContext(context), args[0])
 	case "own":
 		return own(context)
 	default:
@@ -151,6 +154,39 @@ func hold(provider polaris.ProviderAPI, args []string) error {
 	}
 	fmt.Println("released")
 	return nil
+}
+
+// watcher prints a line for each list that it is told; the client tells each on a goroutine of its own.
+type watcher struct{ mutex sync.Mutex }
+
+func (w *watcher) OnInstancesUpdate(told *model.InstancesResponse) {
+	serving := []string{}
+	for _, instance := range told.Instances {
+		if instance.IsHealthy() && !instance.IsIsolated() {
+			serving = append(serving, fmt.Sprintf("%s:%d", instance.GetHost(), instance.GetPort()))
+		}
+	}
+	slices.Sort(serving)
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	line := map[string]any{"at_ms": time.Now().UnixMilli(), "instances": serving}
+	if err := json.NewEncoder(os.Stdout).Encode(line); err != nil {
+		panic(err)
+	}
+}
+
+func watch(consumer polaris.ConsumerAPI, service string) error {
+	told := &watcher{}
+	request := &polaris.WatchAllInstancesRequest{}
+	request.Namespace, request.Service = namespace, service
+	request.WatchMode, request.InstancesListener = model.WatchModeNotify, told
+	answer, err := consumer.WatchAllInstances(request)
+	if err != nil {
+		return err
+	}
+	told.OnInstancesUpdate(answer.InstancesResponse())
+	_, err = io.ReadAll(os.Stdin)
+	return err
 }
 
 // listed asks the way an application does before a call (callable: routed, so neither isolated nor unhealthy
@@ -309,6 +345,18 @@ func own(context api.SDKContext) error {
 	if err := ensure("one of them can be picked for a call", len(one.Instances) == 1 && one.Instances[0].IsHealthy(), one); err != nil {
 		return err
 	}
+
+	every := &polaris.GetServicesRequest{}
+	every.Namespace = namespace
+	services, err := consumer.GetServices(every)
+	if err != nil {
+		return err
+	}
+	is := func(known *model.ServiceKey) bool { return known.Service == service }
+	if err := ensure("the service is in the list of services", slices.ContainsFunc(services.GetValue(), is), services); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "can: services")
 
 	// Somebody else removes it: its heartbeats fail, and after some of them the client registers again.
 	if _, err := provider.RegisterInstance(late); err != nil {

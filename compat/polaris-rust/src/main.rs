@@ -1,6 +1,6 @@
 //! What a program written with polaris-rust does against a running server.
 //!
-//! Commands (the same for every program beside this one, see ../README.md): hold, see, all, own.
+//! Commands (the same for every program beside this one, see ../README.md): hold, see, all, watch, own.
 //! Only the published client speaks to the server here; nothing of it is patched or replaced. The server's
 //! address comes from MERAK_POLARIS. Two habits of this client shape the code: its "healthy instances" call
 //! never lists anybody, so the healthy ones are taken from the list of all; and a service that is not there
@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::io::Read;
-use std::time::{Duration, Instant as Clock};
+use std::time::{Duration, Instant as Clock, SystemTime, UNIX_EPOCH};
 
 use polaris_rust::core::context::SDKContext;
 use polaris_rust::core::model::naming::{Instance, Location};
@@ -51,6 +51,7 @@ async fn main() -> Outcome<()> {
         ["all", service, addresses @ ..] => {
             println!("{}", await_exactly(&context, service, addresses, false).await?);
         }
+        ["watch", service] => watch(&context, service).await?,
         ["own"] => own(&context).await?,
         other => return Err(format!("unknown command {other:?}").into()),
     }
@@ -130,6 +131,29 @@ async fn hold(context: &Arc<SDKContext>, request: InstanceRegisterRequest) -> Ou
     provider.deregister(deregistration(&request)).await.map_err(|error| error.to_string())?;
     println!("released");
     Ok(())
+}
+
+/// Prints a line for each list that it is told. A watcher is told of services that were asked for once.
+async fn watch(context: &Arc<SDKContext>, service: &str) -> Outcome<()> {
+    let consumer = new_consumer_api_by_context(context.clone()).map_err(|error| error.to_string())?;
+    let request = WatchInstanceRequest {
+        namespace: NAMESPACE.to_owned(),
+        service: service.to_owned(),
+        call_back: Arc::new(|event| println!("{}", told(&event.instances))),
+    };
+    consumer.watch_instance(request).await.map_err(|error| error.to_string())?;
+    println!("{}", told(&listed(context, service, true).await?));
+    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
+    Ok(())
+}
+
+/// The addresses of those that an application would call.
+fn told(instances: &[Instance]) -> Value {
+    let serving = |instance: &&Instance| instance.health && !instance.isolated;
+    let mut addresses: Vec<String> = instances.iter().filter(serving).map(address).collect();
+    addresses.sort();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    json!({"at_ms": now as u64, "instances": addresses})
 }
 
 async fn listed(context: &Arc<SDKContext>, service: &str, callable: bool) -> Outcome<Vec<Instance>> {

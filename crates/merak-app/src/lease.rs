@@ -4,7 +4,7 @@
 //! Not here: what running out means ([`crate::registry`]), the rule (`domain::lease`).
 
 use crate::commit::{Command, CommitHandle};
-use crate::registry::Registry;
+use crate::registry::{Registry, TEND_PERIOD};
 use crate::switches::Switches;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +32,7 @@ pub async fn sweep(
     let mut leases = ticker(LEASE_PERIOD);
     let mut leftovers = ticker(LEFTOVER_PERIOD);
     let mut views = ticker(VIEW_PERIOD);
+    let mut index = ticker(TEND_PERIOD);
     let mut turned = Vec::new();
     loop {
         tokio::select! {
@@ -57,6 +58,7 @@ pub async fn sweep(
                 registry.sweep_views(shard);
                 yield_now().await;
             },
+            _ = index.tick() => registry.tend_index().await,
         }
     }
 }

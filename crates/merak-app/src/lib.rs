@@ -8,15 +8,25 @@
 pub mod access;
 #[cfg(test)]
 mod client_tests;
+pub mod cleanup;
 pub mod clients;
+pub mod cmdb;
 pub mod commit;
+pub mod contracts;
+pub mod dashboards;
 pub mod health;
+pub mod history;
 pub mod lease;
 pub mod metrics;
 pub mod naming;
 pub mod ports;
+pub mod ratelimit;
 pub mod recall;
 pub mod registry;
+pub mod reload;
+pub mod reports;
+#[cfg(test)]
+mod console_tests;
 #[cfg(test)]
 mod road_tests;
 pub mod start;

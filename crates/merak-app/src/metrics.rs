@@ -3,6 +3,7 @@
 //! Invariant: counting never waits and never fails; names end in a unit and carry no service names.
 //! Not here: serving them (`apiserver::ops`).
 
+use crate::dashboards::Delays;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -55,6 +56,10 @@ pub struct Metrics {
     pub commit_queue_full: Counter,
     /// Commands nobody waited for that grew too old.
     pub commit_expired: Counter,
+    /// Commands that wait for their turn, as of the last batch.
+    pub commit_waiting: Gauge,
+    /// From when a registration was asked for to when it was durable; for Polaris's dashboards alone.
+    pub registration_delays: Delays,
     /// Ephemeral instances that were remembered when the server started.
     pub recall_remembered: Counter,
     /// Changes to ephemeral instances written down.
@@ -79,8 +84,16 @@ pub struct Metrics {
     pub push_retries: Counter,
     /// Clients that did not answer any more and were given up.
     pub clients_lost: Counter,
+    /// Reports of clients that there was no room for.
+    pub client_reports_dropped: Counter,
     /// Pushes over UDP.
     pub udp: UdpMetrics,
+    /// Records and events.
+    pub history: HistoryMetrics,
+    /// What operators write for a running server.
+    pub reload: ReloadMetrics,
+    /// Requests refused because there were too many, by what was counted: `ip`, `api` or `instance`.
+    pub rate_limited: Family<[(&'static str, &'static str); 1], Counter>,
     services: Gauge<u64, AtomicU64>,
     instances: Gauge<u64, AtomicU64>,
     memo_bytes: Gauge<u64, AtomicU64>,
@@ -128,6 +141,60 @@ impl UdpMetrics {
     }
 }
 
+/// By what is read: `cmdb` or `rate_limits`.
+pub type ReloadLabels = [(&'static str, &'static str); 1];
+
+/// What operators write for a running server.
+pub struct ReloadMetrics {
+    /// Times that something new was taken in.
+    pub taken: Family<ReloadLabels, Counter>,
+    /// Times that something new could not be used.
+    pub failures: Family<ReloadLabels, Counter>,
+    /// Whether what is there now cannot be used, so that the server goes on with what was there before.
+    pub broken: Family<ReloadLabels, Gauge>,
+}
+
+impl ReloadMetrics {
+    fn new(exposition: &mut Exposition) -> ReloadMetrics {
+        let (taken, failures, broken) = (Family::default(), Family::default(), Family::default());
+        exposition.register("reloads", "Times a file was read again because it changed", taken.clone());
+        exposition.register("reload_failures", "Times a changed file could not be used", failures.clone());
+        exposition.register("reload_broken", "Whether a file cannot be used as it is", broken.clone());
+        ReloadMetrics { taken, failures, broken }
+    }
+}
+
+/// Counters of who did what.
+pub struct HistoryMetrics {
+    /// Changes recorded.
+    pub operations: Counter,
+    /// Events of instances written down.
+    pub events: Counter,
+    /// Records that were not kept or not written.
+    pub dropped_operations: Counter,
+    /// Events that were not written.
+    pub dropped_events: Counter,
+    /// Times that writing failed.
+    pub failures: Counter,
+}
+
+impl HistoryMetrics {
+    fn new(exposition: &mut Exposition) -> HistoryMetrics {
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            exposition.register(name, help, counter.clone());
+            counter
+        };
+        HistoryMetrics {
+            operations: counter("history_operations", "Changes recorded"),
+            events: counter("history_events", "Events of instances written down"),
+            dropped_operations: counter("history_operations_dropped", "Records not kept or not written"),
+            dropped_events: counter("history_events_dropped", "Events of instances not written"),
+            failures: counter("history_write_failures", "Times the history could not be written"),
+        }
+    }
+}
+
 impl Metrics {
     /// All at zero.
     pub fn new() -> Arc<Metrics> {
@@ -152,6 +219,8 @@ impl Metrics {
         let pushes = counter("pushes", "Lists pushed to subscribers, repeats included");
         let push_acks = counter("push_acks", "Pushes acknowledged");
         let push_retries = counter("push_retries", "Pushes sent again because nobody acknowledged them");
+        let client_reports_dropped =
+            counter("client_reports_dropped", "Reports of clients that there was no room for");
         let clients_lost = counter("clients_lost", "Clients given up because they did not answer");
         let probe_turns =
             counter("probe_turns", "Persistent instances turned healthy or unhealthy by probes");
@@ -165,6 +234,8 @@ impl Metrics {
         exposition.register("probes", "Health probes of persistent instances", probes.clone());
         let probes_in_flight = Family::default();
         exposition.register("probes_in_flight", "Health probes under way", probes_in_flight.clone());
+        let commit_waiting = Gauge::default();
+        exposition.register("commit_waiting", "Writes that wait for their turn", commit_waiting.clone());
         let connections = Gauge::default();
         exposition.register("connections", "Connections open", connections.clone());
         let mut gauge = |name: &str, help: &str| {
@@ -176,6 +247,10 @@ impl Metrics {
         let instances = gauge("instances", "Instances");
         let memo_bytes = gauge("memo_bytes", "Bytes of encoded answers held");
         let udp = UdpMetrics::new(&mut exposition);
+        let history = HistoryMetrics::new(&mut exposition);
+        let reload = ReloadMetrics::new(&mut exposition);
+        let rate_limited = Family::default();
+        exposition.register("rate_limited", "Requests refused because there were too many", rate_limited.clone());
         let commit_seconds = Histogram::new(exponential_buckets(0.0005, 2.0, 14));
         exposition.register("commit_seconds", "Time of one commit", commit_seconds.clone());
         Arc::new(Metrics {
@@ -193,10 +268,13 @@ impl Metrics {
             commit_failures,
             commit_queue_full,
             commit_expired,
+            commit_waiting,
+            registration_delays: Delays::default(),
             pushes,
             push_acks,
             push_retries,
             clients_lost,
+            client_reports_dropped,
             recall_remembered,
             recall_records,
             recall_rewrites,
@@ -206,6 +284,9 @@ impl Metrics {
             probes_in_flight,
             probe_turns,
             udp,
+            history,
+            reload,
+            rate_limited,
             services,
             instances,
             memo_bytes,

@@ -98,6 +98,9 @@ fn put_back(
         }
         // Of a directory that was restored from a backup with this file left in it.
         here.revision = here.revision.min(at.revision);
+        if shard.service(name).is_none() && registry.directory().alias(name).is_some() {
+            return Err(Refusal::ServiceIsAlias);
+        }
         let mut changes = shard.remember(service, &instance, at)?;
         if !changes.is_empty() && shard.service(name).is_none() {
             registry.directory().ensure(name.namespace, false, true, at, &mut changes)?;

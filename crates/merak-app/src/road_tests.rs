@@ -11,7 +11,7 @@ use crate::task::{Supervisor, TaskKind};
 use crate::testing::memory_store::MemoryStore;
 use crate::timeline::{Actor, Detail};
 use crate::watch::{self, Token, Watcher};
-use crate::{lease, start};
+use crate::{cleanup, lease, start};
 use merak_domain::naming::instance::{ClusterName, preserved};
 use merak_domain::naming::key::GivenKey;
 use merak_domain::naming::{
@@ -27,6 +27,7 @@ use std::time::Duration;
 /// One server's core.
 pub(crate) struct Rig {
     pub(crate) naming: Naming,
+    registry: Arc<Registry>,
     commits: CommitHandle,
     metrics: Arc<Metrics>,
     switches: Arc<Switches>,
@@ -70,7 +71,7 @@ async fn rig_with(store: &MemoryStore, mode: Mode, queue_max: usize) -> Rig {
     });
     let settings = Settings { auto_create_service: true, auto_create_namespace: true };
     let naming = Naming::new(Arc::clone(&registry), commits.clone(), Arc::clone(&metrics), settings);
-    Rig { naming, commits, metrics, switches, supervisor }
+    Rig { naming, registry, commits, metrics, switches, supervisor }
 }
 
 pub(crate) const DEMO: ServiceRef<'static> =
@@ -102,6 +103,12 @@ fn beating(port: u16, ttl_secs: u8) -> Registration {
 impl Rig {
     async fn register(&self, registration: Registration) -> Result<(), CommitError> {
         self.naming.register(DEMO, registration, Acknowledge::Done, Actor::Clock).await
+    }
+
+    /// What the cleanup works with.
+    pub(crate) fn cleanup_parts(&self, report: Arc<cleanup::Report>) -> cleanup::Parts {
+        let (registry, commits) = (Arc::clone(&self.registry), self.commits.clone());
+        cleanup::Parts { registry, commits, clock: Arc::new(SystemClock::start()), report }
     }
 
     /// Port and health of what is there.

@@ -4,7 +4,7 @@
 //! every revision given from now on is larger than any before.
 //! Not here: reading records (`merak-store`).
 
-use crate::access::Accounts;
+use crate::commit::Shelves;
 use crate::ports::{Loaded, Store, StoreError};
 use crate::registry::{Cause, Registry};
 use crate::timeline::Actor;
@@ -15,11 +15,11 @@ use std::sync::Arc;
 pub async fn load(
     store: &dyn Store,
     registry: &Arc<Registry>,
-    accounts: &Arc<Accounts>,
+    shelves: impl Into<Shelves>,
 ) -> Result<Loaded, StoreError> {
-    let (into, users) = (Arc::clone(registry), Arc::clone(accounts));
+    let (into, shelves) = (Arc::clone(registry), shelves.into());
     let sink = move |change| match change {
-        Change::PutUser(user) => users.put(user),
+        Change::PutDocument(document) => shelves.put(&document),
         // A client that registered before the restart counts as heard now: it must not expire unheard.
         change => into.apply(&change, Cause::registered(Actor::Start)),
     };

@@ -41,6 +41,10 @@ pub enum Happening {
     Unhealthy,
     /// A beat came again, or checks succeed.
     Healthy,
+    /// It takes calls no more: somebody isolated it.
+    Disabled,
+    /// It takes calls again.
+    Enabled,
     /// Its client, or somebody else, removed it.
     Deregistered,
     /// It was removed after a long silence.
@@ -59,6 +63,8 @@ impl Happening {
             Happening::Changed => "changed",
             Happening::Unhealthy => "unhealthy",
             Happening::Healthy => "healthy",
+            Happening::Disabled => "disabled",
+            Happening::Enabled => "enabled",
             Happening::Deregistered => "deregistered",
             Happening::Expired => "expired",
             Happening::Disconnected => "disconnected",

@@ -7,12 +7,16 @@
 //! Start reading at [`naming`], then [`lease`].
 
 pub mod access;
+pub mod calendar;
+pub mod contract;
+pub mod document;
 pub mod error;
 pub mod lease;
 pub mod moment;
 pub mod naming;
 pub mod revision;
 
+pub use document::{Document, DocumentKey, DocumentKind};
 pub use error::ErrorKind;
 pub use moment::Moment;
 pub use revision::Revision;

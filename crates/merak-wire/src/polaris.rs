@@ -4,6 +4,7 @@
 //! The messages come from `proto/polaris` by `cargo xtask codegen`; start there.
 
 pub mod codes;
+pub mod json;
 pub mod methods;
 
 /// The messages. An optional scalar of Polaris (`google.protobuf.StringValue` and the like) is an `Option` here;

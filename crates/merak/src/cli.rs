@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Flags, Problem};
-use crate::inside::{self, Ask, InstanceName, ServiceName};
+use crate::inside::{self, Ask, Changes, InstanceName, ServiceName};
 use crate::serve;
 
 /// Service registry for Nacos and Polaris clients
@@ -42,6 +42,13 @@ enum Command {
         /// Only this instance, and how it is now: IP:PORT
         #[arg(value_name = "IP:PORT")]
         instance: Option<InstanceName>,
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Show who changed what lately in a running server
+    History {
+        #[command(flatten)]
+        which: Changes,
         #[command(flatten)]
         ask: Ask,
     },
@@ -111,6 +118,7 @@ fn obey(command: Command) -> Result<(), Failure> {
         Command::Timeline { service, instance, ask } => {
             inside::timeline(&ask.server()?, &service, instance.as_ref())
         }
+        Command::History { which, ask } => inside::history(&ask.server()?, &which),
         Command::Clients { ask } => inside::clients(&ask.server()?),
         Command::Watched { ask } => inside::watched(&ask.server()?),
         Command::Version => {

@@ -1,4 +1,4 @@
-//! The secrets that a first start makes: the key that signs tokens, and the administrator's first password.
+//! The secrets that a first start makes: the key that signs tokens, and the administrator's first password and token.
 //!
 //! Invariant: made once, random, readable by the server's user only; a start that was interrupted goes on with
 //! what was made already. No secret has a default.
@@ -7,6 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use merak_app::access::lasting::{self, Owner};
+use merak_domain::access::Token;
+use merak_domain::naming::cluster::Secret;
 
 use crate::files;
 
@@ -22,11 +25,13 @@ const ALPHABET: &[u8; 56] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz23
 const PASSWORD_LETTERS: usize = 24;
 
 /// The administrator as the first start makes it.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct InitialAdmin {
     pub(crate) name: String,
     pub(crate) password: String,
-    /// Where both are kept until the password is changed.
+    /// What programs send that act for it.
+    pub(crate) token: Token,
+    /// Where all three are kept until the password is changed.
     pub(crate) kept_in: PathBuf,
 }
 
@@ -50,17 +55,24 @@ pub(crate) fn signing_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-/// The administrator's name and first password, made if an earlier start has not made them. To be asked for only
+/// The administrator's name, first password and token, made if an earlier start has not made them. To be asked for only
 /// while there are no users.
 pub(crate) fn initial_admin(data_dir: &Path) -> anyhow::Result<InitialAdmin> {
-    if let Some(kept) = kept_admin(data_dir)? {
-        return Ok(kept);
+    let kept = kept_admin(data_dir)?;
+    if let Some(kept) = kept.as_ref().filter(|kept| kept.token.enabled) {
+        return Ok(kept.clone());
     }
     let path = data_dir.join(ADMIN_FILE);
-    let password = random_password()?;
-    files::write(data_dir, ADMIN_FILE, files::SECRET, format!("{ADMIN_NAME}\n{password}\n").as_bytes())
+    // An earlier server kept no token.
+    let (name, password) = match kept {
+        Some(kept) => (kept.name, kept.password),
+        None => (ADMIN_NAME.to_owned(), random_password()?),
+    };
+    let token = lasting::new_token(&Owner::User(lasting::new_id()?))?;
+    let lines = format!("{name}\n{password}\n{}\n", token.text.reveal());
+    files::write(data_dir, ADMIN_FILE, files::SECRET, lines.as_bytes())
         .with_context(|| format!("failed to write {}", path.display()))?;
-    Ok(InitialAdmin { name: ADMIN_NAME.to_owned(), password, kept_in: path })
+    Ok(InitialAdmin { name, password, token, kept_in: path })
 }
 
 /// The administrator's name and first password, while that has not been changed.
@@ -68,9 +80,22 @@ pub(crate) fn kept_admin(data_dir: &Path) -> anyhow::Result<Option<InitialAdmin>
     let path = data_dir.join(ADMIN_FILE);
     let found = files::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
     let Some(content) = found else { return Ok(None) };
-    match std::str::from_utf8(&content).ok().and_then(|text| text.trim_end().split_once('\n')) {
-        Some((name, password)) if !name.is_empty() && password.len() >= PASSWORD_LETTERS => {
-            Ok(Some(InitialAdmin { name: name.to_owned(), password: password.to_owned(), kept_in: path }))
+    let lines: Vec<&str> = std::str::from_utf8(&content).unwrap_or_default().lines().collect();
+    let token = lines.get(2).copied().unwrap_or_default();
+    let is_token = matches!(lasting::claimed_owner(token), Some(Owner::User(_)));
+    match lines[..] {
+        [name, password, ..]
+            if !name.is_empty()
+                && password.len() >= PASSWORD_LETTERS
+                && (is_token && lines.len() == 3 || lines.len() == 2) =>
+        {
+            let token = Token { text: Secret::new(token), enabled: is_token };
+            Ok(Some(InitialAdmin {
+                name: name.to_owned(),
+                password: password.to_owned(),
+                token,
+                kept_in: path,
+            }))
         }
         _ => bail!("{} is damaged: remove it to have a new password made", path.display()),
     }
@@ -143,7 +168,8 @@ mod tests {
         );
         assert_eq!(mode(&admin.kept_in), 0o600, "mode of the password");
         let lines = fs::read_to_string(&admin.kept_in).expect("reads");
-        assert_eq!(lines.lines().collect::<Vec<_>>(), ["admin", admin.password.as_str()], "a line each");
+        let token = admin.token.text.reveal();
+        assert_eq!(lines.lines().collect::<Vec<_>>(), ["admin", &admin.password, token], "a line each");
     }
 
     /// A password that is no longer good helps nobody; that of somebody else changes nothing.
@@ -173,9 +199,13 @@ mod tests {
     #[test]
     fn damaged_files_are_named() {
         let directory = tempfile::tempdir().expect("a directory");
-        for (file, content) in
-            [(KEY_FILE, "short"), (KEY_FILE, ""), (ADMIN_FILE, ""), (ADMIN_FILE, "admin\nshort")]
-        {
+        for (file, content) in [
+            (KEY_FILE, "short"),
+            (KEY_FILE, ""),
+            (ADMIN_FILE, ""),
+            (ADMIN_FILE, "admin\nshort"),
+            (ADMIN_FILE, "admin\nABCDEFGHJKLMNPQRSTUVWXYZ\nno token\n"),
+        ] {
             fs::write(directory.path().join(file), content).expect("writes");
             let error = match file {
                 KEY_FILE => signing_key(directory.path()).err(),

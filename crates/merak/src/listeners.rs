@@ -31,6 +31,7 @@ const FILE: &str = "listeners.json";
 pub(crate) struct Listeners {
     pub(crate) nacos_http: TcpListener,
     pub(crate) nacos_grpc: TcpListener,
+    pub(crate) polaris_http: TcpListener,
     pub(crate) polaris_grpc: TcpListener,
     pub(crate) ops: TcpListener,
 }
@@ -40,6 +41,7 @@ pub(crate) struct Listeners {
 pub(crate) struct Addresses {
     pub(crate) nacos_http: SocketAddr,
     pub(crate) nacos_grpc: SocketAddr,
+    pub(crate) polaris_http: SocketAddr,
     pub(crate) polaris_grpc: SocketAddr,
     pub(crate) ops: SocketAddr,
 }
@@ -50,6 +52,7 @@ impl Listeners {
         Ok(Listeners {
             nacos_http: open("nacos_http", listen.bind, listen.nacos_http)?,
             nacos_grpc: open("nacos_grpc", listen.bind, listen.nacos_grpc)?,
+            polaris_http: open("polaris_http", listen.bind, listen.polaris_http)?,
             polaris_grpc: open("polaris_grpc", listen.bind, listen.polaris_grpc)?,
             ops: open("ops", listen.bind, listen.ops)?,
         })
@@ -59,6 +62,7 @@ impl Listeners {
         Ok(Addresses {
             nacos_http: self.nacos_http.local_addr()?,
             nacos_grpc: self.nacos_grpc.local_addr()?,
+            polaris_http: self.polaris_http.local_addr()?,
             polaris_grpc: self.polaris_grpc.local_addr()?,
             ops: self.ops.local_addr()?,
         })
@@ -165,6 +169,7 @@ mod tests {
             bind: IpAddr::from([127, 0, 0, 1]),
             nacos_http,
             nacos_grpc: 0,
+            polaris_http: 0,
             polaris_grpc: 0,
             ops,
             reserved: Vec::new(),
@@ -205,7 +210,7 @@ mod tests {
         let announcement = Announcement::make(directory.path(), &addresses).expect("writes");
         let read: serde_json::Value =
             serde_json::from_slice(&std::fs::read(&path).expect("is there")).expect("JSON");
-        for name in ["nacos_http", "nacos_grpc", "polaris_grpc", "ops"] {
+        for name in ["nacos_http", "nacos_grpc", "polaris_http", "polaris_grpc", "ops"] {
             let address = read[name].as_str().expect("an address");
             assert!(std::net::TcpStream::connect(address).is_ok(), "{name} at {address}");
         }

@@ -13,6 +13,7 @@ mod inside;
 mod listeners;
 mod logging;
 mod serve;
+mod side_files;
 mod signals;
 mod wire;
 

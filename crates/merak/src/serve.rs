@@ -6,10 +6,12 @@
 
 use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use merak_app::ports::LogLevels;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
@@ -27,11 +29,11 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves until asked to stop.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
-    logging::start(&config.log);
+    let logs = logging::start(&config.log);
     allow_open_files();
     let listeners = Listeners::open(&config.listen)?;
     let runtime = runtime(config.worker_threads).context("failed to start threads")?;
-    let outcome = runtime.block_on(live(config, listeners));
+    let outcome = runtime.block_on(live(config, listeners, logs));
     runtime.shutdown_timeout(LINGER);
     outcome
 }
@@ -46,10 +48,10 @@ fn allow_open_files() {
     }
 }
 
-async fn live(config: &Config, listeners: Listeners) -> anyhow::Result<()> {
+async fn live(config: &Config, listeners: Listeners, logs: Arc<dyn LogLevels>) -> anyhow::Result<()> {
     let mut signals = Signals::install().context("failed to listen for signals")?;
     let addresses = listeners.addresses().context("failed to read the addresses of the listeners")?;
-    let (server, admin) = wire::start(config, listeners).await?;
+    let (server, admin) = wire::start(config, listeners, logs).await?;
     // Only now: the store has made sure that no other server works on this directory.
     Announcement::clear(&config.data_dir)?;
     let announcement = Announcement::make(&config.data_dir, &addresses)?;
@@ -61,6 +63,7 @@ async fn live(config: &Config, listeners: Listeners) -> anyhow::Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         nacos_http = %addresses.nacos_http,
         nacos_grpc = %addresses.nacos_grpc,
+        polaris_http = %addresses.polaris_http,
         polaris_grpc = %addresses.polaris_grpc,
         ops = %addresses.ops,
         "serving"

@@ -40,6 +40,8 @@ pub struct Addresses {
     pub nacos_http: SocketAddr,
     /// Nacos gRPC.
     pub nacos_grpc: SocketAddr,
+    /// Polaris HTTP.
+    pub polaris_http: SocketAddr,
     /// Polaris gRPC for SDKs.
     pub polaris_grpc: SocketAddr,
     /// Probes and metrics.

@@ -6,8 +6,10 @@
 //! Start at `run`.
 
 mod checks;
+mod http;
 mod install;
 mod kinds;
+mod operator;
 mod program;
 mod report;
 mod server;

@@ -34,7 +34,7 @@ const SCHEMAS: &[Schema] = &[Schema {
 
 /// A `Response` holds at most one of these, yet all inline they are 8 KB, copied with every answer and every
 /// future. Its `instance` stays inline: that is the answer of the calls that come often.
-const POLARIS_BOXED: [&str; 22] = [
+const POLARIS_BOXED: [&str; 21] = [
     ".v1.Response.client",
     ".v1.Response.namespace",
     ".v1.Response.service",
@@ -56,7 +56,6 @@ const POLARIS_BOXED: [&str; 22] = [
     ".v1.DiscoverResponse.routing",
     ".v1.DiscoverResponse.circuitBreaker",
     ".v1.DiscoverResponse.aliasFor",
-    ".v1.DiscoverResponse.lossless",
 ];
 
 /// A generated file: its path in the workspace and its content.

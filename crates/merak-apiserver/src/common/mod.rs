@@ -6,5 +6,7 @@
 pub mod body;
 pub mod listener;
 pub mod mapping;
+mod outbox;
 mod pace;
+pub mod roll;
 pub mod route;

@@ -7,6 +7,7 @@ use crate::common::body::BodyError;
 use ::http::StatusCode;
 use merak_app::access::AccountError;
 use merak_app::naming::NamingError;
+use merak_app::ratelimit::Limited;
 use merak_domain::ErrorKind;
 use merak_domain::naming::Refusal;
 use merak_domain::naming::rules::Fault;
@@ -57,6 +58,9 @@ pub(super) enum Failure {
     /// The server is starting or stopping.
     #[error("the server is not ready")]
     NotReady,
+    /// The caller asks too much.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// The core would not or could not do it.
     #[error(transparent)]
     Naming(#[from] NamingError),
@@ -92,6 +96,7 @@ impl Failure {
             | Failure::Body(BodyError::Broken(_)) => StatusCode::BAD_REQUEST,
             Failure::NoSuchInstance | Failure::NotInCatalog(_) => StatusCode::NOT_FOUND,
             Failure::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
             Failure::Body(BodyError::Slow) => StatusCode::REQUEST_TIMEOUT,
             Failure::Body(BodyError::TooLong { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Failure::Naming(NamingError::Refused(Refusal::NoSuchInstance)) => StatusCode::NOT_FOUND,
@@ -147,6 +152,10 @@ mod tests {
             (400, naming(Refusal::NoSuchService)),
             (400, naming(Refusal::ServiceExists)),
             (400, naming(Refusal::ServiceNotEmpty)),
+            (400, naming(Refusal::NoSuchAlias)),
+            (400, naming(Refusal::ServiceIsAlias)),
+            (400, naming(Refusal::ServiceHasAliases)),
+            (400, naming(Refusal::SourceIsAlias)),
             (404, naming(Refusal::NoSuchInstance)),
             (400, naming(Refusal::OtherKind { ephemeral: true })),
             (400, naming(Refusal::HealthIsChecked)),

@@ -1,4 +1,5 @@
-//! What the inside view answers: the JSON of `/v1/subscribers`, `/v1/timeline`, `/v1/clients` and `/v1/watched`.
+//! What the inside view answers: the JSON of `/v1/subscribers`, `/v1/timeline`, `/v1/clients`,
+//! `/v1/watched` and `/v1/history`.
 //!
 //! Invariant: times end in `_ms` and are wall clock milliseconds since 1970, or lengths of time; a field that has
 //! nothing to say is `null`; nothing secret is in here. `merak subscribers` and its like read the same types.
@@ -89,8 +90,8 @@ pub struct Event {
     pub at_ms: u64,
     /// Where the instance listened: host and port.
     pub instance: String,
-    /// What happened: `registered`, `changed`, `unhealthy`, `healthy`, `deregistered`, `expired`, `disconnected` or
-    /// `replaced`.
+    /// What happened: `registered`, `changed`, `unhealthy`, `healthy`, `disabled`, `enabled`,
+    /// `deregistered`, `expired`, `disconnected` or `replaced`.
     pub what: String,
     /// On whose behalf.
     pub by: Actor,
@@ -209,4 +210,47 @@ pub struct Watched {
     pub service: Service,
     /// How many do.
     pub subscribers: usize,
+}
+
+/// `/v1/history`: one page of what was changed by somebody, newest first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct History {
+    /// Now.
+    pub now_ms: u64,
+    /// Changes on all pages.
+    pub total: usize,
+    /// Those of this page.
+    pub changes: Vec<Change>,
+}
+
+/// One change.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Change {
+    /// Counts the changes since the server was started.
+    pub number: u64,
+    /// When.
+    pub at_ms: u64,
+    /// What kind of thing: `Namespace`, `Service`, `Instance`, `User`, `UserGroup`, `Role`, `AuthStrategy`,
+    /// `ServiceContract`.
+    pub kind: String,
+    /// Its name; of an instance `service(host:port)`.
+    pub resource: String,
+    /// Its namespace, as Polaris clients name it.
+    pub namespace: String,
+    /// What was done: `Create`, `Delete`, `Update`, `UpdateIsolate`, `UpdateToken` or `UpdateGroup`.
+    pub operation: String,
+    /// Who did it, in one text.
+    pub operator: String,
+    /// The user who was logged in.
+    pub user: Option<String>,
+    /// What the caller says it is called; nobody checked.
+    pub called: Option<String>,
+    /// The address it came from.
+    pub from: Option<String>,
+    /// What it came over: `nacos-http`, `nacos-grpc`, `polaris-http`, `polaris-grpc` or `server`.
+    pub over: String,
+    /// It before.
+    pub before: Option<serde_json::Value>,
+    /// It afterwards.
+    pub after: Option<serde_json::Value>,
 }

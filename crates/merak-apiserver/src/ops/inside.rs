@@ -1,4 +1,5 @@
-//! The inside view: who subscribes and got what, what happened to an instance and who did it, who is connected.
+//! The inside view: who subscribes and got what, what happened to an instance and who did it, who is connected, who
+//! changed what.
 //!
 //! Invariant: it only looks; an answer is one page of at most 5 000 rows, and a timeline has at most 1 024 events.
 //! Not here: what is kept and for how long (`app::timeline`, `app::watch`, `app::clients`), the shape of the answers
@@ -7,8 +8,10 @@
 
 use super::answers;
 use super::query::{Query, QueryError};
+use crate::common::mapping;
 use merak_app::clients::Clients;
 use merak_app::health::Ledger;
+use merak_app::history::{Filter, Record};
 use merak_app::naming::Naming;
 use merak_app::ports::Clock;
 use merak_app::registry::Registry;
@@ -99,6 +102,48 @@ pub(super) fn watched(inside: &Inside, query: &Query<'_>) -> Result<answers::Wat
         answers::Watched { service: name(service), subscribers: hub.count(service) }
     };
     Ok(answers::WatchedServices { total: all.len(), services: on_page(all, page).map(watched).collect() })
+}
+
+/// Who changed what.
+pub(super) fn history(inside: &Inside, query: &Query<'_>) -> Result<answers::History, QueryError> {
+    let text = |name| query.get(name).map(Into::into);
+    let filter = Filter {
+        resource: text("kind"),
+        name: text("resource"),
+        namespace: query.get("namespace").map(|name| mapping::namespace_from_nacos(name).into()),
+        operator: text("operator"),
+        since_ms: query.number("since")?,
+    };
+    let (offset, limit) = query.window()?;
+    let page = inside.naming.history().page(&filter, offset, limit);
+    Ok(answers::History {
+        now_ms: inside.clock.wall_ms(),
+        total: page.total,
+        changes: page.records.iter().map(|record| change(record)).collect(),
+    })
+}
+
+fn change(record: &Record) -> answers::Change {
+    let origin = &record.origin;
+    let value = |text: &Option<Box<str>>| {
+        let text = text.as_deref()?;
+        Some(serde_json::from_str(text).unwrap_or_else(|_| text.into()))
+    };
+    answers::Change {
+        number: record.number,
+        at_ms: record.at_ms,
+        kind: record.resource.as_str().to_owned(),
+        resource: record.name.to_string(),
+        namespace: record.namespace.to_string(),
+        operation: record.operation.as_str().to_owned(),
+        operator: origin.operator(),
+        user: origin.user().map(str::to_owned),
+        called: origin.said().map(str::to_owned),
+        from: origin.ip().map(|ip| ip.to_string()),
+        over: origin.over.as_str().to_owned(),
+        before: value(&record.before),
+        after: value(&record.now),
+    }
 }
 
 fn on_page<T>(all: Vec<T>, (before, size): (usize, usize)) -> impl Iterator<Item = T> {

@@ -20,6 +20,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use merak_app::access::{Access, AccountError, Credentials, Permission, Verdict};
+use merak_app::dashboards::{Dashboards, Form};
 use merak_app::metrics::Metrics;
 use merak_app::registry::Registry;
 use query::{Query, QueryError};
@@ -60,6 +61,8 @@ pub struct Ops {
     pub access: Arc<Access>,
     /// What the inside view looks at, as soon as it is there.
     pub inside: Arc<OnceLock<Inside>>,
+    /// The figures that dashboards of Polaris read.
+    pub dashboards: Arc<Dashboards>,
 }
 
 /// The operators' listener.
@@ -81,6 +84,7 @@ pub fn routes() -> Vec<Route<Ops>> {
         admin("/v1/timeline", |ops, arrival| tell(ops, arrival, inside::timeline)),
         admin("/v1/clients", |ops, arrival| tell(ops, arrival, inside::clients)),
         admin("/v1/watched", |ops, arrival| tell(ops, arrival, inside::watched)),
+        admin("/v1/history", |ops, arrival| tell(ops, arrival, inside::history)),
     ]
 }
 
@@ -160,13 +164,26 @@ fn json(told: &impl Serialize) -> Response<Body> {
 
 fn metrics(ops: Arc<Ops>, _: Arrival) -> Answer {
     Box::pin(async move {
-        let mut answer = Response::new(Body::from(Bytes::from(ops.metrics.render(ops.registry.sizes()))));
+        // Made off the threads that serve: with many services it takes a while.
+        let made = tokio::task::spawn_blocking(move || exposition(&ops)).await;
+        let Ok(exposition) = made else { return text(StatusCode::SERVICE_UNAVAILABLE, "try again\n") };
+        let mut answer = Response::new(Body::from(Bytes::from(exposition)));
         answer.headers_mut().insert(
             header::CONTENT_TYPE,
             header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),
         );
         answer
     })
+}
+
+/// Our own figures and those that dashboards of Polaris read, under one end.
+fn exposition(ops: &Ops) -> String {
+    const END: &str = "# EOF\n";
+    let mut text = ops.metrics.render(ops.registry.sizes());
+    if text.ends_with(END) {
+        text.truncate(text.len() - END.len());
+    }
+    text + &ops.dashboards.render(Form::Open) + END
 }
 
 fn live(_: Arc<Ops>, _: Arrival) -> Answer {
@@ -212,6 +229,7 @@ mod tests {
             ("/health/startup", Permission::Public),
             ("/metrics", Permission::Public),
             ("/v1/clients", Permission::Admin),
+            ("/v1/history", Permission::Admin),
             ("/v1/subscribers", Permission::Admin),
             ("/v1/timeline", Permission::Admin),
             ("/v1/watched", Permission::Admin),

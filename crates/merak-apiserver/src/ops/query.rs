@@ -70,7 +70,24 @@ impl<'a> Query<'a> {
         Ok(((page - 1).saturating_mul(size), size))
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    /// How many rows to leave out, and how many to show after that: `offset` and `limit`.
+    pub(super) fn window(&self) -> Result<(usize, usize), QueryError> {
+        let (offset, limit) = (self.number("offset")?, self.number("limit")?);
+        let limit = limit.unwrap_or(PAGE_USUAL as u64);
+        if limit > PAGE_MAX as u64 {
+            return Err(QueryError::Unfit("limit", "a number up to 5000"));
+        }
+        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Ok((size(offset.unwrap_or(0)), size(limit)))
+    }
+
+    /// A number, if there is one.
+    pub(super) fn number(&self, name: &'static str) -> Result<Option<u64>, QueryError> {
+        let number = |text: &str| text.parse().map_err(|_| QueryError::Unfit(name, "a number"));
+        self.get(name).map(number).transpose()
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| &**value)
     }
 }
@@ -94,6 +111,20 @@ mod tests {
         ] {
             let service = Query::parse(query).and_then(|query| query.service().map(|name| name.to_string()));
             assert_eq!(service, expected.map(str::to_owned), "{query}");
+        }
+    }
+
+    #[test]
+    fn windows() {
+        for (query, expected) in [
+            ("", Ok((0, 1_000))),
+            ("offset=20&limit=10", Ok((20, 10))),
+            ("offset=18446744073709551615&limit=0", Ok((usize::MAX, 0))),
+            ("limit=5001", Err(QueryError::Unfit("limit", "a number up to 5000"))),
+            ("limit=-1", Err(QueryError::Unfit("limit", "a number"))),
+            ("offset=x", Err(QueryError::Unfit("offset", "a number"))),
+        ] {
+            assert_eq!(Query::parse(query).expect(query).window(), expected, "{query}");
         }
     }
 

@@ -62,6 +62,14 @@ pub(super) fn registration(instance: &Instance) -> Result<(Named<'_>, AddressRef
     Ok((named, address))
 }
 
+/// Checks what a console wants changed: how many metadata pairs, lengths, then [`target`].
+pub(super) fn update(instance: &Instance) -> Result<Target<'_>, Code> {
+    if instance.metadata.len() > rules::METADATA_PAIRS_MAX {
+        return Err(codes::INVALID_METADATA);
+    }
+    deregistration(instance)
+}
+
 /// Checks a deregistration: lengths as in a registration, then [`target`].
 pub(super) fn deregistration(instance: &Instance) -> Result<Target<'_>, Code> {
     lengths(instance)?;

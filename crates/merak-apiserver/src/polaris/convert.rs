@@ -12,8 +12,8 @@ use merak_domain::naming::instance::ClusterName;
 use merak_domain::naming::key::GivenKey;
 use merak_domain::naming::rules::nacos;
 use merak_domain::naming::{
-    AddressRef, Details, Instance, InstanceId, InstanceKey, Kind, Location, Metadata, Registration,
-    ServiceRef, Weight,
+    AddressRef, Details, Instance, InstanceId, InstanceKey, InstanceUpdate, Kind, Location, Metadata,
+    Registration, ServiceRef, Weight,
 };
 use merak_wire::polaris::v1;
 use merak_wire::polaris::v1::health_check::HealthCheckType;
@@ -58,6 +58,33 @@ pub(super) fn registration(
         details: details_from(said),
     };
     (registration, id)
+}
+
+/// What a message changes of an instance: what it says, but for where it listens. Metadata that is empty says nothing.
+pub(super) fn instance_update(said: &v1::Instance) -> InstanceUpdate {
+    let (cluster, metadata) = metadata_from(&said.metadata);
+    let says_metadata = !said.metadata.is_empty();
+    let text = |of: &Option<String>| of.as_deref().map(Box::from);
+    let is_checked = said.health_check.as_ref().is_some_and(|check| check.heartbeat.is_some());
+    let says_check = is_checked || said.enable_health_check == Some(false);
+    InstanceUpdate {
+        weight: said.weight.and_then(|weight| u16::try_from(weight).ok()).map(Weight::from_polaris),
+        healthy: said.healthy,
+        enabled: said.isolate.map(|isolate| !isolate),
+        metadata: says_metadata.then_some(metadata),
+        cluster: says_metadata.then_some(cluster),
+        protocol: text(&said.protocol),
+        version: text(&said.version),
+        priority: said.priority,
+        logic_set: text(&said.logic_set),
+        location: said.location.as_ref().map(location_from),
+        ttl_secs: says_check.then(|| ttl_from(said)),
+    }
+}
+
+fn location_from(said: &v1::Location) -> Location {
+    let part = |of: &Option<String>| Box::from(of.as_deref().unwrap_or(""));
+    Location { region: part(&said.region), zone: part(&said.zone), campus: part(&said.campus) }
 }
 
 /// An instance as Polaris clients see it in the service they call `name`.
@@ -141,15 +168,8 @@ fn metadata_to(instance: &Instance) -> BTreeMap<String, String> {
 /// What only Polaris clients say. An empty text and a priority of 0 are what is meant where nothing is said.
 fn details_from(said: &v1::Instance) -> Option<Box<Details>> {
     let text = |of: &Option<String>| given(of.as_deref()).map(Box::from);
-    let location = said.location.as_ref().and_then(|location| {
-        let part = |of: &Option<String>| Box::from(of.as_deref().unwrap_or(""));
-        let location = Location {
-            region: part(&location.region),
-            zone: part(&location.zone),
-            campus: part(&location.campus),
-        };
-        (location != Location::default()).then_some(location)
-    });
+    let location =
+        said.location.as_ref().map(location_from).filter(|location| *location != Location::default());
     let details = Details {
         protocol: text(&said.protocol),
         version: text(&said.version),

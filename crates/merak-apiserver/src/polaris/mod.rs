@@ -5,14 +5,21 @@
 //! Not here: messages and the table of codes (`merak-wire`), names and weights as both protocols see them
 //! ([`crate::common::mapping`]).
 //! Start reading at [`PolarisGrpc`]. Beside it: [`check`] refuses what cannot be taken, [`convert`] translates
-//! what can, `errors` says what a use case refused.
+//! what can (and [`describe`] all but instances), `errors` says what a use case refused, [`admission`] who may
+//! not go on.
 
+mod admission;
 mod check;
+mod clients;
+mod contracts;
 mod convert;
+mod describe;
 mod errors;
 mod grpc;
+mod http;
 mod system;
 mod time;
 
+pub use self::http::{Machine, PolarisHttp, PolarisHttpParts};
 pub use grpc::{PolarisGrpc, PolarisParts};
-pub use system::ensure_system;
+pub use system::{SYSTEM_NAMESPACE, ensure_system};

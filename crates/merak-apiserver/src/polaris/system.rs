@@ -6,10 +6,10 @@ use merak_app::naming::{Naming, NamingError};
 use merak_domain::naming::{DEFAULT_GROUP, DEFAULT_NAMESPACE, Refusal, ServiceRef, ServiceSpec};
 
 /// The namespace of the server's own services.
-const SYSTEM_NAMESPACE: &str = "Polaris";
+pub const SYSTEM_NAMESPACE: &str = "Polaris";
 
 /// The service whose instances share health checks in a Polaris cluster.
-const CHECKER: &str = "polaris.checker";
+pub(super) const CHECKER: &str = "polaris.checker";
 
 /// Makes the namespaces and the service that a Polaris server always has, unless they are there.
 pub async fn ensure_system(naming: &Naming) -> Result<(), NamingError> {

@@ -1,4 +1,4 @@
-//! Users in memory and their passwords.
+//! The passwords of users.
 //!
 //! Invariant: passwords are kept only as argon2id hashes; no more than [`CHECKS_RUNNING`] are checked at a time,
 //! none on an async thread; a name nobody has costs as much as a wrong password.
@@ -12,10 +12,14 @@ use std::sync::Arc;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use jsonwebtoken::EncodingKey;
-use merak_domain::ErrorKind;
 use merak_domain::access::User;
-use parking_lot::{Mutex, RwLock};
+use merak_domain::naming::cluster::Secret;
+use merak_domain::{Document, DocumentKey, DocumentKind, ErrorKind};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+
+use super::People;
+use crate::commit::Shelf;
 
 /// Password checks at a time. Each takes 19 MiB and some 30 ms of a core, so 38 MiB at most; others wait.
 const CHECKS_RUNNING: usize = 2;
@@ -60,9 +64,9 @@ impl AccountError {
     }
 }
 
-/// The users, by name.
+/// The users and their passwords.
 pub struct Accounts {
-    users: RwLock<HashMap<Box<str>, Arc<User>>>,
+    people: Arc<People>,
     remembered: Mutex<Remembered>,
     /// Keys the fingerprints of `remembered`, so that memory never holds a plain hash of a password.
     fingerprint_key: EncodingKey,
@@ -70,11 +74,29 @@ pub struct Accounts {
     admitted: Semaphore,
 }
 
+impl Shelf for Accounts {
+    fn kinds(&self) -> &[DocumentKind] {
+        self.people.kinds()
+    }
+
+    fn get(&self, key: &DocumentKey) -> Option<Document> {
+        self.people.get(key)
+    }
+
+    fn put(&self, document: &Document) {
+        self.people.put(document);
+    }
+
+    fn remove(&self, key: &DocumentKey) {
+        self.people.remove(key);
+    }
+}
+
 impl Accounts {
     /// Nobody yet. `process_key` is random and made anew by every process.
     pub fn new(process_key: &[u8; 32]) -> Accounts {
         Accounts {
-            users: RwLock::default(),
+            people: Arc::default(),
             remembered: Mutex::default(),
             fingerprint_key: EncodingKey::from_secret(process_key),
             running: Semaphore::new(CHECKS_RUNNING),
@@ -82,19 +104,24 @@ impl Accounts {
         }
     }
 
+    /// Everybody, and what policies say of them.
+    pub fn people(&self) -> &Arc<People> {
+        &self.people
+    }
+
     /// Takes in a user as committed, in place of the one of that name.
     pub fn put(&self, user: Arc<User>) {
-        self.users.write().insert(user.name.clone(), user);
+        self.people.put_user(user);
     }
 
     /// The user of that name.
     pub fn get(&self, name: &str) -> Option<Arc<User>> {
-        self.users.read().get(name).cloned()
+        self.people.user_named(name)
     }
 
     /// Whether there is nobody at all, as before the first start is complete.
     pub fn is_empty(&self) -> bool {
-        self.users.read().is_empty()
+        self.people.read().users().len() == 0
     }
 
     /// The user of that name, if the password is theirs. A password that was right a while ago and is still the
@@ -106,38 +133,37 @@ impl Accounts {
         let user = self.get(name);
         let fingerprint = self.fingerprint(name, password)?;
         if let Some(user) = &user
-            && self.remembered.lock().holds(&fingerprint, &user.password_hash)
+            && self.remembered.lock().holds(&fingerprint, user.password_hash.reveal())
         {
             return Ok(user.clone());
         }
-        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let hash = user.as_ref().map(|user| Box::<str>::from(user.password_hash.reveal()));
         let password = password.to_owned();
         let right = self.off_thread(move || is_password(&password, hash.as_deref())).await?;
         match user {
             Some(user) if right => {
-                self.remembered.lock().put(fingerprint, user.password_hash.clone());
+                self.remembered.lock().put(fingerprint, user.password_hash.reveal().into());
                 Ok(user)
             }
             _ => Err(AccountError::WrongPassword),
         }
     }
 
-    /// The user of that name with a new password. Nothing has changed until the caller has committed it.
-    pub async fn with_password(&self, name: &str, new: &str) -> Result<User, AccountError> {
-        if new.is_empty() || new.len() > PASSWORD_MAX {
+    /// The hash of a password that a person chose.
+    pub async fn hash(&self, password: &str) -> Result<Secret, AccountError> {
+        if password.is_empty() || password.len() > PASSWORD_MAX {
             return Err(AccountError::UnfitPassword);
         }
-        let Some(user) = self.get(name) else { return Err(AccountError::WrongPassword) };
-        let new = new.to_owned();
-        let password_hash = self.off_thread(move || hash(&chosen_cost(), &new)).await??;
-        Ok(User { password_hash: password_hash.into(), ..User::clone(&user) })
+        let password = password.to_owned();
+        let hash = self.off_thread(move || hash(&chosen_cost(), &password)).await??;
+        Ok(Secret::new(&hash))
     }
 
     /// A user whose password was drawn at random: its hash may be cheap, because guessing is hopeless anyway, and
     /// a start should not take 19 MiB and 30 ms for it. Never for a password that a person chose.
     pub fn generated_user(name: &str, password: &str, admin: bool) -> Result<User, AccountError> {
         let password_hash = hash(&generated_cost(), password)?;
-        Ok(User { name: name.into(), password_hash: password_hash.into(), admin })
+        Ok(User::bare(name, &password_hash, admin))
     }
 
     async fn off_thread<T: Send + 'static>(
@@ -231,7 +257,7 @@ mod tests {
     #[tokio::test]
     async fn right_and_wrong_passwords() {
         let accounts = accounts();
-        accounts.put(Arc::new(User { name: "broken".into(), password_hash: "text".into(), admin: false }));
+        accounts.put(Arc::new(User::bare("broken", "text", false)));
         let long = "x".repeat(PASSWORD_MAX + 1);
         let wrong = Err(AccountError::WrongPassword);
         for (case, name, password, expected) in [
@@ -254,17 +280,13 @@ mod tests {
     async fn a_new_password_replaces_the_old_one() {
         let accounts = accounts();
         accounts.verify("root", "right").await.expect("the old one is right");
-        let changed = accounts.with_password("root", "new").await.expect("hashes");
-        assert!(changed.admin && &*changed.name == "root", "nothing else changed: {changed:?}");
+        let password_hash = accounts.hash("new").await.expect("hashes");
+        let changed = User { password_hash, ..User::bare("root", "", true) };
         accounts.verify("root", "right").await.expect("not yet committed");
         accounts.put(Arc::new(changed));
         assert_eq!(accounts.verify("root", "right").await.err(), Some(AccountError::WrongPassword), "old");
         assert!(accounts.verify("root", "new").await.is_ok(), "new");
-        assert_eq!(
-            accounts.with_password("root", "").await.err(),
-            Some(AccountError::UnfitPassword),
-            "empty"
-        );
+        assert_eq!(accounts.hash("").await.err(), Some(AccountError::UnfitPassword), "empty");
     }
 
     /// With every place taken a log-in is refused at once, and a remembered password still passes.

@@ -2,9 +2,9 @@
 //!
 //! Not here: who may share a batch ([`super::footprint`]), what a command means ([`super::command`]).
 
-use super::Command;
 use super::footprint::{Footprints, Made};
-use crate::access::Accounts;
+use super::{Command, Shelves};
+use crate::history::{self, Origin, Over};
 use crate::metrics::Metrics;
 use crate::ports::{Clock, Store, StoreError};
 use crate::registry::{Cause, Registry};
@@ -73,6 +73,7 @@ type Answer = Result<bool, CommitError>;
 
 struct Job {
     command: Command,
+    origin: Origin,
     /// Absent: the caller did not wait.
     answer: Option<oneshot::Sender<Answer>>,
     queued: Moment,
@@ -84,9 +85,15 @@ pub struct CommitHandle {
     queue: mpsc::Sender<Job>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    origin: Origin,
 }
 
 impl CommitHandle {
+    /// The same, on somebody's behalf: so it is recorded of what is committed through it.
+    pub fn by(&self, origin: Origin) -> CommitHandle {
+        CommitHandle { origin, ..self.clone() }
+    }
+
     /// Queues a command and waits until it is durable and visible. `Ok(false)`: there was nothing to change.
     pub async fn commit(&self, command: Command) -> Answer {
         let (answer, answered) = oneshot::channel();
@@ -101,7 +108,7 @@ impl CommitHandle {
     }
 
     fn queue(&self, command: Command, answer: Option<oneshot::Sender<Answer>>) -> Result<(), CommitError> {
-        let job = Job { command, answer, queued: self.clock.now() };
+        let job = Job { command, origin: self.origin.clone(), answer, queued: self.clock.now() };
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.metrics.commit_queue_full.inc();
@@ -116,17 +123,22 @@ impl CommitHandle {
 pub fn channel(
     settings: Settings,
     registry: Arc<Registry>,
-    accounts: Arc<Accounts>,
+    shelves: impl Into<Shelves>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 ) -> (CommitHandle, Committer) {
     let (sender, receiver) = mpsc::channel(settings.queue_max);
-    let handle = CommitHandle { queue: sender, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
+    let handle = CommitHandle {
+        queue: sender,
+        clock: Arc::clone(&clock),
+        metrics: Arc::clone(&metrics),
+        origin: Origin::itself(),
+    };
     let committer = Committer {
         settings,
         registry,
-        accounts,
+        shelves: shelves.into(),
         store,
         clock,
         metrics,
@@ -140,7 +152,7 @@ pub fn channel(
 pub struct Committer {
     settings: Settings,
     registry: Arc<Registry>,
-    accounts: Arc<Accounts>,
+    shelves: Shelves,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -153,6 +165,10 @@ pub struct Committer {
 struct Decided {
     changes: Vec<Change>,
     cause: Cause,
+    /// Who is recorded to have done it; absent: nobody, it is no operation.
+    origin: Option<Origin>,
+    /// Of a registration, since when it waits.
+    registering_since: Option<Moment>,
     answer: Option<oneshot::Sender<Answer>>,
 }
 
@@ -219,14 +235,25 @@ impl Committer {
                 "a batch could not be committed"
             );
         }
+        let now = self.clock.now();
         for job in decided {
+            if let (Some(asked), Ok(())) = (job.registering_since, &outcome) {
+                self.metrics.registration_delays.note(now.since(asked));
+            }
             let answer = match &outcome {
                 Ok(()) => {
+                    let noted = job.origin.map(|origin| {
+                        (origin, history::glance(&self.registry, &self.shelves, &job.changes))
+                    });
                     for change in &job.changes {
                         match change {
-                            Change::PutUser(user) => self.accounts.put(Arc::clone(user)),
+                            Change::PutDocument(document) => self.shelves.put(document),
+                            Change::DropDocument(key) => self.shelves.remove(key),
                             change => self.registry.apply(change, job.cause),
                         }
+                    }
+                    if let Some((origin, pairs)) = noted {
+                        self.registry.history().note(&origin, pairs);
                     }
                     Ok(!job.changes.is_empty())
                 }
@@ -237,6 +264,8 @@ impl Committer {
         for service in &fenced {
             self.registry.unfence(service);
         }
+        let waiting = i64::try_from(self.waiting.len() + self.queue.len());
+        self.metrics.commit_waiting.set(waiting.unwrap_or(i64::MAX));
     }
 
     /// Decides the jobs that wait, as many as can share a batch; the others wait on.
@@ -261,10 +290,7 @@ impl Committer {
                 self.registry.fence(service);
                 fenced.push(Arc::clone(service));
             };
-            if let Command::DeleteService { service }
-            | Command::CreateService { service, .. }
-            | Command::ForgetOverride { service, .. } = &job.command
-            {
+            for service in job.command.fences() {
                 fence(service);
             }
             let mut outcome = job.command.decide(&self.registry, |change| made.has(change));
@@ -283,7 +309,14 @@ impl Committer {
                             durable.push(change.clone());
                         }
                     }
-                    decided.push(Decided { changes, cause: job.command.cause(), answer: job.answer });
+                    let cause = job.command.cause();
+                    let origin = job.command.is_operation().then(|| match job.origin.over {
+                        Over::Itself => cause.by().into(),
+                        _ => job.origin,
+                    });
+                    let is_registration = matches!(job.command, Command::Register { .. });
+                    let registering_since = is_registration.then_some(job.queued);
+                    decided.push(Decided { changes, cause, origin, registering_since, answer: job.answer });
                 }
                 Err(refusal) => reply(job.answer, Err(refusal.into())),
             }

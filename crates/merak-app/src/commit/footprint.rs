@@ -4,7 +4,7 @@
 //! each other. The one thing they may share is the making of a service or namespace by registrations.
 //! A command that has to wait goes into the next batch, and those that depend on it wait with it.
 
-use super::Command;
+use super::{Command, Subject};
 use hashbrown::HashSet;
 use merak_domain::naming::{Change, InstanceKey, ServiceKey};
 use std::sync::Arc;
@@ -21,7 +21,8 @@ pub(super) struct Footprints {
     namespaces_entered: HashSet<Box<str>>,
     /// Namespaces made or removed by name.
     namespaces_held: HashSet<Box<str>>,
-    users: HashSet<Box<str>>,
+    /// Of documents.
+    subjects: HashSet<Subject>,
     /// Ids that clients chose: each is one instance, in whichever service.
     ids: HashSet<Box<str>>,
 }
@@ -33,6 +34,7 @@ impl Footprints {
             Command::Register { service, registration, .. } => self.enter(service, &registration.key),
             Command::Deregister { service, instance, .. }
             | Command::Operate { service, instance, .. }
+            | Command::UpdateInstance { service, instance, .. }
             | Command::SettleHealth { service, instance }
             | Command::ProbedHealth { service, instance, .. }
             | Command::SetHealth { service, instance, .. }
@@ -40,18 +42,31 @@ impl Footprints {
             Command::CreateService { service, .. }
             | Command::UpdateService { service, .. }
             | Command::UpdateCluster { service, .. }
-            | Command::DeleteService { service } => {
-                let free =
-                    !self.entered.contains(service) && !self.namespaces_held.contains(service.namespace());
-                self.namespaces_entered.get_or_insert_with(service.namespace(), |name| name.into());
-                self.held.insert(Arc::clone(service)) && free
-            }
-            Command::CreateNamespace { name, .. } | Command::DeleteNamespace { name } => {
+            | Command::DescribeService { service, .. }
+            | Command::DeleteAlias { alias: service }
+            | Command::DeleteService { service } => self.hold(service),
+            Command::CreateAlias { alias, source, .. } => self.hold_both(alias, Some(source)),
+            Command::UpdateAlias { alias, update } => self.hold_both(alias, update.source.as_ref()),
+            Command::CreateNamespace { name, .. }
+            | Command::UpdateNamespace { name, .. }
+            | Command::DeleteNamespace { name } => {
                 let free = !self.namespaces_entered.contains(name);
                 self.namespaces_held.insert(name.clone()) && free
             }
-            Command::PutUser(user) => self.users.insert(user.name.clone()),
+            Command::Decide(decision) => self.subjects.insert(decision.subject.clone()),
         }
+    }
+
+    /// An alias that is to stand for itself is refused, but not for being in its own way.
+    fn hold_both(&mut self, alias: &Arc<ServiceKey>, source: Option<&Arc<ServiceKey>>) -> bool {
+        let is_free = source.is_none_or(|source| source == alias || self.hold(source));
+        self.hold(alias) && is_free
+    }
+
+    fn hold(&mut self, service: &Arc<ServiceKey>) -> bool {
+        let free = !self.entered.contains(service) && !self.namespaces_held.contains(service.namespace());
+        self.namespaces_entered.get_or_insert_with(service.namespace(), |name| name.into());
+        self.held.insert(Arc::clone(service)) && free
     }
 
     fn enter(&mut self, service: &Arc<ServiceKey>, instance: &InstanceKey) -> bool {
@@ -129,13 +144,22 @@ mod tests {
         Command::DeleteService { service: service(name) }
     }
 
+    fn alias(name: &str, source: &str) -> Command {
+        Command::CreateAlias {
+            alias: service(name),
+            source: service(source),
+            spec: Box::default(),
+            create_namespace: true,
+        }
+    }
+
     fn delete_namespace() -> Command {
         Command::DeleteNamespace { name: "n".into() }
     }
 
     #[test]
     fn commands_that_depend_on_each_other_do_not_share_a_batch() {
-        let cases: [(&str, Vec<Command>, Vec<bool>); 7] = [
+        let cases: [(&str, Vec<Command>, Vec<bool>); 11] = [
             ("two instances of a service", vec![register("a", 1), register("a", 2)], vec![true, true]),
             ("the same instance twice", vec![register("a", 1), register("a", 1)], vec![true, false]),
             ("same address, other service", vec![register("a", 1), register("b", 1)], vec![true, true]),
@@ -146,6 +170,10 @@ mod tests {
                 vec![register("a", 1), delete("a"), register("a", 2)],
                 vec![true, false, false],
             ),
+            ("an alias of itself", vec![alias("a", "a")], vec![true]),
+            ("deleted under an alias", vec![alias("b", "a"), delete("a")], vec![true, false]),
+            ("registered under its name", vec![alias("b", "a"), register("b", 1)], vec![true, false]),
+            ("two aliases of one service", vec![alias("b", "a"), alias("c", "a")], vec![true, false]),
             (
                 "a namespace in use",
                 vec![register("a", 1), delete_namespace(), register("b", 2)],

@@ -8,7 +8,11 @@
 
 mod command;
 mod committer;
+mod decision;
 mod footprint;
+mod shelf;
 
 pub use command::{Command, Which};
 pub use committer::{CommitError, CommitHandle, Committer, Mode, Settings, channel};
+pub use decision::{DecideError, Decision, Ruling, Subject};
+pub use shelf::{Shelf, Shelves};

@@ -4,18 +4,20 @@
 //! committer.
 //! Not here: parsing and codes (`apiserver`).
 
-use super::{Listing, ServiceView};
+use super::{Found, InstanceQuery, Listing, Page, ServiceView};
+use crate::cmdb::Cmdb;
 use crate::commit::{Command, CommitError, CommitHandle, Which};
+use crate::history::{History, Origin};
 use crate::metrics::Metrics;
 use crate::registry::{Cause, Outcome, Registry};
 use crate::timeline::{Actor, Moment};
 use crate::watch::{Hub, Subscriber};
-use merak_domain::access::User;
+use hashbrown::HashSet;
 use merak_domain::lease::{Renewed, Unknown};
 use merak_domain::naming::instance::ClusterName;
 use merak_domain::naming::{
     Address, ClusterSpec, Instance, InstanceId, InstanceKey, InstanceRef, Keeper, Kind, Metadata, Namespace,
-    OperatorChange, Refusal, Registration, Removal, Selector, ServiceKey, ServiceRef, ServiceSpec,
+    NamespaceSpec, OperatorChange, Refusal, Registration, Removal, Selector, ServiceKey, ServiceRef, ServiceSpec,
 };
 use std::sync::Arc;
 
@@ -43,10 +45,11 @@ pub enum Acknowledge {
 /// The use cases of naming.
 #[derive(Clone)]
 pub struct Naming {
-    registry: Arc<Registry>,
-    commits: CommitHandle,
+    pub(super) registry: Arc<Registry>,
+    pub(super) commits: CommitHandle,
     metrics: Arc<Metrics>,
-    settings: Settings,
+    pub(super) settings: Settings,
+    cmdb: Arc<Cmdb>,
 }
 
 impl Naming {
@@ -57,7 +60,17 @@ impl Naming {
         metrics: Arc<Metrics>,
         settings: Settings,
     ) -> Naming {
-        Naming { registry, commits, metrics, settings }
+        Naming { registry, commits, metrics, settings, cmdb: Arc::default() }
+    }
+
+    /// The same, which knows where machines stand.
+    pub fn with_cmdb(self, cmdb: Arc<Cmdb>) -> Naming {
+        Naming { cmdb, ..self }
+    }
+
+    /// The same, on somebody's behalf: so it is recorded of what changes through it.
+    pub fn by(&self, origin: Origin) -> Naming {
+        Naming { commits: self.commits.by(origin), ..self.clone() }
     }
 
     // --- instances -------------------------------------------------------------------------------------------
@@ -76,8 +89,22 @@ impl Naming {
         match acknowledge {
             Acknowledge::Done => self.register_in_order(service, registration, by).await,
             Acknowledge::Queued => {
+                self.refuse_early(service)?;
                 self.commits.enqueue(self.registering(Arc::new(service.to_key()), registration, by))
             }
+        }
+    }
+
+    /// Tells whoever does not wait what waiting would have told, as far as that is known already.
+    fn refuse_early(&self, service: ServiceRef<'_>) -> Result<(), Refusal> {
+        if self.registry.service(service).is_some() {
+            Ok(())
+        } else if self.registry.directory().alias(service).is_some() {
+            Err(Refusal::ServiceIsAlias)
+        } else if self.settings.auto_create_service {
+            Ok(())
+        } else {
+            Err(Refusal::NoSuchService)
         }
     }
 
@@ -92,7 +119,8 @@ impl Naming {
         self.commits.commit(command).await.map(drop)
     }
 
-    fn registering(&self, service: Arc<ServiceKey>, registration: Registration, by: Actor) -> Command {
+    fn registering(&self, service: Arc<ServiceKey>, mut registration: Registration, by: Actor) -> Command {
+        self.cmdb.fill(&mut registration);
         Command::Register {
             service,
             registration: Box::new(registration),
@@ -224,6 +252,22 @@ impl Naming {
             .or_else(|| self.view(service)?.instances.iter().find(|i| i.key.address() == address).cloned())
     }
 
+    /// One page of the instances that a query means, with how many there are in all. Sees every write that was answered
+    /// before.
+    pub async fn query_instances(&self, query: &InstanceQuery) -> Page<Found> {
+        self.registry.query_instances(query).await
+    }
+
+    /// The services of the instances that a query means; its page is not looked at.
+    pub async fn services_with(&self, query: &InstanceQuery) -> HashSet<Arc<ServiceKey>> {
+        self.registry.services_with(query).await
+    }
+
+    /// How many instances there are, of all services.
+    pub fn instance_count(&self) -> u64 {
+        self.registry.counts().1
+    }
+
     /// Whether a service is there and has instances.
     pub fn is_populated(&self, service: ServiceRef<'_>) -> bool {
         self.registry.is_populated(service)
@@ -244,9 +288,37 @@ impl Naming {
         self.registry.timeline(service, address)
     }
 
+    /// Who did what.
+    pub fn history(&self) -> &Arc<History> {
+        self.registry.history()
+    }
+
+    /// Where machines stand.
+    pub fn cmdb(&self) -> &Arc<Cmdb> {
+        &self.cmdb
+    }
+
     /// The hub that tells of changes.
     pub fn hub(&self) -> &Arc<Hub> {
         self.registry.hub()
+    }
+
+    /// Lets go of views that nobody is using and of the answers encoded from them; how many bytes of those. They are made
+    /// again when they are asked for.
+    pub async fn forget_views(&self) -> u64 {
+        let before = self.registry.sizes().memo_bytes;
+        for shard in 0..self.registry.shards() {
+            // The first look finds what was used lately, the second that it was not used since.
+            self.registry.sweep_views(shard);
+            self.registry.sweep_views(shard);
+            tokio::task::yield_now().await;
+        }
+        before.saturating_sub(self.registry.sizes().memo_bytes)
+    }
+
+    /// Forgets when a Polaris instance was last heard: it is unhealthy until its next beat.
+    pub fn forget_beat(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) {
+        self.registry.forget_beat(service, instance);
     }
 
     /// Milliseconds since the last beat of an instance; `None` for one without lease.
@@ -328,8 +400,7 @@ impl Naming {
 
     /// Makes a namespace by hand.
     pub async fn create_namespace(&self, name: &str, comment: &str) -> Result<(), NamingError> {
-        let command = Command::CreateNamespace { name: name.into(), comment: comment.into() };
-        self.commits.commit(command).await.map(drop)
+        self.make_namespace(name, NamespaceSpec { comment: comment.into(), ..NamespaceSpec::default() }).await
     }
 
     /// Removes a namespace without services.
@@ -337,13 +408,8 @@ impl Naming {
         self.commits.commit(Command::DeleteNamespace { name: name.into() }).await.map(drop)
     }
 
-    /// Makes or changes a user.
-    pub async fn put_user(&self, user: Arc<User>) -> Result<(), NamingError> {
-        self.commits.commit(Command::PutUser(user)).await.map(drop)
-    }
-
     /// The whole key of an instance that is there.
-    fn key_of(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Result<InstanceKey, Refusal> {
+    pub(super) fn key_of(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Result<InstanceKey, Refusal> {
         match self.registry.instance(service, instance) {
             Some(found) => Ok(found.key.clone()),
             None if self.registry.view(service).is_some() => Err(Refusal::NoSuchInstance),
@@ -365,6 +431,9 @@ impl Naming {
                 let mut changes =
                     shard.register(service, said.clone(), self.settings.auto_create_service, at)?;
                 if shard.service(service).is_none() {
+                    if self.registry.directory().alias(service).is_some() {
+                        return Err(Refusal::ServiceIsAlias);
+                    }
                     let create = self.settings.auto_create_namespace;
                     self.registry.directory().ensure(service.namespace, false, create, at, &mut changes)?;
                 }

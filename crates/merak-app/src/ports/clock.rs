@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where time comes from.
 pub trait Clock: Send + Sync + 'static {
-    /// Monotonic time since some start. All expiry is decided from it.
+    /// Monotonic time since some start, later than [`Moment::ORIGIN`], which stands for never. All expiry is decided
+    /// from it.
     fn now(&self) -> Moment;
     /// Wall clock, milliseconds since 1970: for display, and for tokens that other machines read.
     fn wall_ms(&self) -> u64;
@@ -30,7 +31,7 @@ impl SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Moment {
         let elapsed = self.start.elapsed();
-        Moment::from_millis(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+        Moment::ORIGIN.plus_millis(1).plus(elapsed)
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else is handed")]

@@ -45,7 +45,7 @@ pub struct Loaded {
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Hands everything that is kept to `sink` as the changes that make it true again: first namespaces and
-    /// users, then services, then operators' overrides, then instances. Streams: memory does not grow with the
+    /// users, then services, then operators' overrides, then instances; other documents come among them. Streams: memory does not grow with the
     /// data. Called once, before the first commit.
     async fn load(&self, sink: Box<dyn FnMut(Change) + Send>) -> Result<Loaded, StoreError>;
 

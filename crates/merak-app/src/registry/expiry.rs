@@ -56,6 +56,17 @@ impl Registry {
         self.shards.iter().flat_map(|cell| std::mem::take(&mut *cell.turned.lock())).collect()
     }
 
+    /// Forgets when a Polaris instance was last heard: the next sweep finds it unhealthy, unless a beat comes first.
+    pub fn forget_beat(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) {
+        let cell = self.cell(service);
+        let hash = instance_hash(&self.hasher, service, instance);
+        let is_it = |key: &LeaseKey| key.kind == Kind::Polaris && key.is(service, instance);
+        let Some(found) = self.instance(service, instance) else { return };
+        if cell.leases.lock().forget_beat(hash, is_it) == Some(true) {
+            cell.turned.lock().push((self.service_key(service), found.key.clone()));
+        }
+    }
+
     /// Decides the health of a durable instance from its lease.
     pub fn decide_health(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Vec<Change> {
         let cell = self.cell(service);

@@ -1,8 +1,9 @@
 //! Writing down what happens to instances.
 //!
-//! Not here: the timelines themselves ([`crate::timeline`]).
+//! Not here: the timelines themselves ([`crate::timeline`]), records of who did what ([`crate::history`]).
 
 use super::{Cause, Registry, ShardCell};
+use crate::history::History;
 use crate::timeline::{Actor, Detail, Happening, Moment};
 use merak_domain::naming::{Address, Instance, InstanceRef, Removal, ServiceKey, ServiceRef};
 use std::sync::Arc;
@@ -13,6 +14,11 @@ impl Registry {
         self.cell(service).timeline.of(service, address)
     }
 
+    /// Who did what.
+    pub fn history(&self) -> &Arc<History> {
+        &self.history
+    }
+
     pub(super) fn note(
         &self,
         cell: &ShardCell,
@@ -21,21 +27,31 @@ impl Registry {
         before: Option<&Instance>,
         cause: Cause,
     ) {
+        if cause.by == Actor::Start {
+            return;
+        }
+        let turned = before.filter(|before| before.enabled != now.enabled).map(|_| match now.enabled {
+            true => Happening::Enabled,
+            false => Happening::Disabled,
+        });
         let what = match before {
-            _ if cause.by == Actor::Start => return,
-            None => Happening::Registered,
-            Some(before) if before.healthy && !now.healthy => Happening::Unhealthy,
-            Some(before) if !before.healthy && now.healthy => Happening::Healthy,
+            None => Some(Happening::Registered),
+            Some(before) if before.healthy && !now.healthy => Some(Happening::Unhealthy),
+            Some(before) if !before.healthy && now.healthy => Some(Happening::Healthy),
+            Some(_) if turned.is_some() => None,
             Some(before) if before.is_shown_like(now) => return,
-            Some(_) => Happening::Changed,
+            Some(_) => Some(Happening::Changed),
         };
-        let is_silence = what == Happening::Unhealthy && cause.by == Actor::Clock;
-        let detail = if is_silence {
-            self.silence(ServiceKey::as_ref(service), now.key.as_ref())
-        } else {
-            cause.detail
-        };
-        self.write_down(cell, service, now, what, Cause { detail, ..cause });
+        self.history.ephemeral_put(service, now, before, cause.by);
+        for what in what.into_iter().chain(turned) {
+            let is_silence = what == Happening::Unhealthy && cause.by == Actor::Clock;
+            let detail = if is_silence {
+                self.silence(ServiceKey::as_ref(service), now.key.as_ref())
+            } else {
+                cause.detail
+            };
+            self.write_down(cell, service, now, what, Cause { detail, ..cause });
+        }
     }
 
     pub(super) fn note_removal(
@@ -52,6 +68,7 @@ impl Registry {
             Removal::Disconnected => Happening::Disconnected,
             Removal::Replaced => Happening::Replaced,
         };
+        self.history.ephemeral_dropped(service, before, reason, cause.by);
         self.write_down(cell, service, before, what, cause);
     }
 
@@ -70,6 +87,8 @@ impl Registry {
     ) {
         let (service, instance) = (Arc::clone(service), instance.key.clone());
         let Cause { by, detail, .. } = cause;
-        cell.timeline.note(Moment { at_ms: self.clock.wall_ms(), service, instance, what, by, detail });
+        let event = Moment { at_ms: self.clock.wall_ms(), service, instance, what, by, detail };
+        self.history.happened(&event);
+        cell.timeline.note(event);
     }
 }

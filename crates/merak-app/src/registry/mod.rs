@@ -10,12 +10,16 @@ mod checks;
 mod expiry;
 mod history;
 mod ids;
+mod index;
 mod keepers;
 mod recall;
+mod tidy;
 
 pub use expiry::ForgottenOverride;
+pub use index::TEND_PERIOD;
 pub use recall::Noted;
 
+use crate::history::{History, Settings as HistorySettings};
 use crate::metrics::{Metrics, Sizes};
 use crate::naming::{Listing, MemoBudget, ServiceView, ViewCell};
 use crate::ports::Clock;
@@ -28,7 +32,7 @@ use merak_domain::lease::{Phase, Renewed, Table, Unknown};
 use merak_domain::naming::key::instance_hash;
 use merak_domain::naming::{
     At, Change, Directory, Event, Hasher, Instance, InstanceId, InstanceKey, InstanceRef, Kind, Namespace,
-    Override, Refusal, ServiceKey, ServiceRef, Shard,
+    Override, Refusal, Service, ServiceKey, ServiceRef, ServiceState, Shard,
 };
 use merak_domain::{Moment, Revision};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -87,6 +91,21 @@ struct ShardCell {
     notes: Mutex<Notes>,
     /// Empty services of ephemeral instances and overrides of instances that are gone, oldest first.
     leftovers: Mutex<VecDeque<(Moment, Leftover)>>,
+    /// What the index has not taken in yet.
+    unindexed: Mutex<index::Pending>,
+}
+
+/// How many instances a service has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Population {
+    /// Which service.
+    pub service: Arc<ServiceKey>,
+    /// All of them.
+    pub total: u32,
+    /// Those believed to live.
+    pub healthy: u32,
+    /// Those that are not to be called.
+    pub disabled: u32,
 }
 
 /// Something that is removed when it is still of no use after a while.
@@ -117,6 +136,11 @@ impl Cause {
         Cause { is_registered: false, by, detail: None }
     }
 
+    /// On whose behalf.
+    pub(crate) fn by(self) -> Actor {
+        self.by
+    }
+
     /// The same, with what led to it.
     pub fn with(self, detail: Option<Detail>) -> Cause {
         Cause { detail, ..self }
@@ -138,6 +162,7 @@ pub struct Registry {
     directory: RwLock<Directory>,
     listings: Mutex<HashMap<Option<Box<str>>, (u64, Arc<Listing>)>>,
     ids: Ids,
+    index: index::Index,
     revision: AtomicU64,
     views: AtomicU64,
     instances: AtomicI64,
@@ -148,6 +173,7 @@ pub struct Registry {
     memos: Arc<MemoBudget>,
     shown_name: ShownName,
     metrics: Arc<Metrics>,
+    history: Arc<History>,
 }
 
 impl Registry {
@@ -158,6 +184,18 @@ impl Registry {
         memo_bytes_max: usize,
         shown_name: ShownName,
     ) -> Arc<Registry> {
+        Registry::with_history(clock, metrics, memo_bytes_max, shown_name, HistorySettings::default())
+    }
+
+    /// The same, with other settings of the history than usual.
+    pub fn with_history(
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        memo_bytes_max: usize,
+        shown_name: ShownName,
+        history: HistorySettings,
+    ) -> Arc<Registry> {
+        let history = History::new(history, Arc::clone(&clock), Arc::clone(&metrics), shown_name);
         let hasher = Hasher::default();
         let shard = |_| {
             let lease_hasher = hasher.clone();
@@ -173,6 +211,7 @@ impl Registry {
                 claims: Mutex::default(),
                 notes: Mutex::default(),
                 leftovers: Mutex::default(),
+                unindexed: Mutex::default(),
             }
         };
         Arc::new(Registry {
@@ -180,6 +219,7 @@ impl Registry {
             directory: RwLock::default(),
             listings: Mutex::default(),
             ids: Ids::new(hasher.clone()),
+            index: index::Index::default(),
             revision: AtomicU64::new(0),
             views: AtomicU64::new(1),
             instances: AtomicI64::new(0),
@@ -191,6 +231,7 @@ impl Registry {
             clock,
             shown_name,
             metrics,
+            history,
         })
     }
 
@@ -219,6 +260,40 @@ impl Registry {
     /// One instance by what it is known by.
     pub fn instance(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Option<Arc<Instance>> {
         self.cell(service).state.read().naming.instance(service, instance).cloned()
+    }
+
+    /// A service without its instances.
+    pub fn service(&self, service: ServiceRef<'_>) -> Option<Arc<Service>> {
+        self.with_service(service, |state| Arc::clone(state.service()))
+    }
+
+    /// What `read` finds in a service, under its shard's lock: it must be quick and take no other lock.
+    pub(crate) fn with_service<R>(
+        &self,
+        service: ServiceRef<'_>,
+        read: impl FnOnce(&ServiceState<ViewCell>) -> R,
+    ) -> Option<R> {
+        self.cell(service).state.read().naming.service(service).map(read)
+    }
+
+    /// How many instances every service has, in no order. No shard is held for longer than it takes to count its
+    /// services.
+    pub fn populations(&self) -> Vec<Population> {
+        let mut all = Vec::new();
+        for cell in &self.shards {
+            all.extend(cell.state.read().naming.services().map(|state| Population {
+                service: Arc::clone(state.key()),
+                total: u32::try_from(state.instances().len()).unwrap_or(u32::MAX),
+                healthy: state.healthy(),
+                disabled: state.disabled(),
+            }));
+        }
+        all
+    }
+
+    /// The name of a service as its readers see it.
+    pub fn shown_name<'a>(&self, service: ServiceRef<'a>) -> std::borrow::Cow<'a, str> {
+        (self.shown_name)(service)
     }
 
     /// Whether a service is there and has instances.
@@ -290,10 +365,14 @@ impl Registry {
         Sizes { services, instances, memo_bytes: u64::try_from(self.memos.held()).unwrap_or(u64::MAX) }
     }
 
-    /// When the last beat of an instance came, as an age in milliseconds.
+    /// When the last beat of an instance came, as an age in milliseconds; `None` also when that was forgotten.
     pub fn silent_ms(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Option<u64> {
         let hash = instance_hash(&self.hasher, service, instance);
-        let last = self.cell(service).leases.lock().last_beat(hash, |key| key.is(service, instance))?;
+        let leases = self.cell(service).leases.lock();
+        let last = leases.last_beat(hash, |key| key.is(service, instance))?;
+        if last == Moment::ORIGIN && leases.phase(hash, |key| key.is(service, instance)) != Some(Phase::Healthy) {
+            return None;
+        }
         let silent = self.clock.now().since(last);
         Some(u64::try_from(silent.as_millis()).unwrap_or(u64::MAX))
     }
@@ -368,11 +447,14 @@ impl Registry {
             | Change::PutOverride(service, _)
             | Change::DropOverride(service, _)
             | Change::EndOverride(service, _) => service,
-            Change::PutNamespace(_) | Change::DropNamespace(_) => {
+            Change::PutNamespace(_)
+            | Change::DropNamespace(_)
+            | Change::PutAlias(..)
+            | Change::DropAlias(_) => {
                 self.directory.write().apply(change);
                 return;
             }
-            Change::PutUser(_) => return,
+            Change::PutDocument(_) | Change::DropDocument(_) => return,
         };
         let cell = self.cell(ServiceKey::as_ref(service));
         self.apply_locked(cell, &mut cell.state.write(), change, cause);
@@ -435,6 +517,7 @@ impl Registry {
     /// Everything that follows from an event.
     fn follow(&self, cell: &ShardCell, naming: &Shard<ViewCell>, event: &Event, cause: Cause) {
         self.note_for_recall(cell, event);
+        self.index.note(&cell.unindexed, event);
         match event {
             Event::ServicePut { service, now, created } => {
                 self.directory.write().follow(event);
@@ -499,7 +582,8 @@ impl Registry {
         }
         let is_it = |key: &LeaseKey| key.is(name, now.key.as_ref());
         let mut leases = cell.leases.lock();
-        if !cause.is_registered {
+        let has_new_rule = before.is_some_and(|before| before.lease_rule() != now.lease_rule());
+        if !cause.is_registered && !(has_new_rule && now.kind == Kind::Polaris) {
             // The lease may have turned again while the change was being made durable.
             let is_stale = leases.phase(hash, is_it).is_some_and(|p| (p == Phase::Healthy) != now.healthy);
             if is_stale && now.kind.is_durable() {

@@ -6,6 +6,7 @@
 
 use crate::ports::{Loaded, Store, StoreError};
 use async_trait::async_trait;
+use merak_domain::DocumentKey;
 use merak_domain::naming::{Change, InstanceKey, ServiceKey};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,10 +36,11 @@ struct State {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum RecordKey {
     Namespace(Box<str>),
-    User(Box<str>),
+    Document(DocumentKey),
     Service(Arc<ServiceKey>),
     Override(Arc<ServiceKey>, InstanceKey),
     Instance(Arc<ServiceKey>, InstanceKey),
+    Alias(Arc<ServiceKey>),
 }
 
 impl Default for MemoryStore {
@@ -128,7 +130,10 @@ fn record(change: &Change) -> (RecordKey, bool) {
     match change {
         Change::PutNamespace(namespace) => (RecordKey::Namespace(namespace.name.clone()), true),
         Change::DropNamespace(name) => (RecordKey::Namespace(name.clone()), false),
-        Change::PutUser(user) => (RecordKey::User(user.name.clone()), true),
+        Change::PutDocument(document) => (RecordKey::Document(document.key()), true),
+        Change::DropDocument(key) => (RecordKey::Document(key.clone()), false),
+        Change::PutAlias(alias, _) => (RecordKey::Alias(Arc::clone(alias)), true),
+        Change::DropAlias(alias) => (RecordKey::Alias(Arc::clone(alias)), false),
         Change::PutService(service, _) => (RecordKey::Service(Arc::clone(service)), true),
         Change::DropService { service, .. } => (RecordKey::Service(Arc::clone(service)), false),
         Change::PutOverride(service, wanted) => {

@@ -2,6 +2,7 @@
 //!
 //! Not here: whole servers (`testkit`).
 
+pub mod fake_logs;
 pub mod fake_prober;
 pub mod memory_recall;
 pub mod memory_store;

@@ -5,6 +5,7 @@
 
 use crate::ports::{Loaded, Store};
 use merak_domain::naming::Change;
+use merak_domain::{Document, DocumentKind};
 use parking_lot::Mutex;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -89,15 +90,22 @@ async fn loads_in_order(place: Place) {
     let ranks: Vec<u8> = committed(&place, [backwards])
         .await
         .iter()
+        .filter(|change| is_needed_by_others(change))
         .map(|change| match change {
-            Change::PutNamespace(_) | Change::PutUser(_) => 0,
+            Change::PutNamespace(_) | Change::PutDocument(Document::User(_)) => 0,
             Change::PutService(..) => 1,
             Change::PutOverride(..) => 2,
             Change::PutInstance(..) => 3,
+            Change::PutAlias(..) => 4,
             other => panic!("a load only puts: {other:?}"),
         })
         .collect();
     assert!(ranks.is_sorted(), "{ranks:?}");
+}
+
+/// Other documents than users may come wherever they like.
+fn is_needed_by_others(change: &Change) -> bool {
+    !matches!(change, Change::PutDocument(document) if document.kind() != DocumentKind::User)
 }
 
 async fn keeps_whole_batches(place: Place) {
@@ -127,8 +135,7 @@ async fn order_counts(place: Place) {
 
 async fn drops_one(place: Place) {
     let all = samples::all();
-    // Users stay: there is no change that drops one.
-    for victim in all.iter().filter(|change| !matches!(change, Change::PutUser(_))) {
+    for victim in &all {
         let batches = [vec![samples::drop_of(victim)], all.clone(), vec![samples::drop_of(victim)]];
         let left: Vec<Change> =
             all.iter().filter(|change| samples::text(change) != samples::text(victim)).cloned().collect();
@@ -154,14 +161,19 @@ async fn empty_batch(place: Place) {
 /// Changes to commit.
 pub mod samples {
     use merak_domain::Revision;
-    use merak_domain::access::User;
+    use merak_domain::access::{
+        Action, Group, Label, Policy, Principals, Rank, ResourceKind, Role, Token, User,
+    };
+    use merak_domain::contract::{Contract, ContractKey, Described, Interface, Source};
     use merak_domain::naming::cluster::Secret;
     use merak_domain::naming::instance::ClusterName;
     use merak_domain::naming::key::GivenKey;
     use merak_domain::naming::{
-        AddressRef, Change, Checker, ClusterSpec, Details, Instance, InstanceKey, Kind, Location, Metadata,
-        Namespace, Override, Removal, Selector, Service, ServiceKey, ServiceRef, ServiceSpec, Weight,
+        AddressRef, Alias, AliasSpec, Change, Checker, ClusterSpec, Details, Exports, Instance, InstanceKey, Kind,
+        Location, Metadata, Namespace, NamespaceSpec, Override, Profile, Removal, Selector, Service, ServiceKey,
+        ServiceRef, ServiceSpec, Weight,
     };
+    use merak_domain::Document;
     use std::sync::Arc;
 
     /// One of every kind, with every field set, and beside it what is easily taken for it.
@@ -203,6 +215,19 @@ pub mod samples {
                 service_key("default", "DEFAULT_GROUP", "checked"),
                 Arc::new(checked_service()),
             ),
+            Change::PutDocument(full_user()),
+            Change::PutDocument(full_group()),
+            Change::PutDocument(full_role()),
+            Change::PutDocument(full_policy()),
+            Change::PutDocument(full_contract()),
+            described_namespace(),
+            Change::PutService(
+                service_key("default", "DEFAULT_GROUP", "described"),
+                Arc::new(described_service()),
+            ),
+            alias("other-name", full_alias()),
+            // The name of a service in another kind of record.
+            alias("shop", Alias { spec: AliasSpec::default(), ..full_alias() }),
         ]
     }
 
@@ -210,7 +235,7 @@ pub mod samples {
     pub fn namespace(name: &str) -> Change {
         Change::PutNamespace(Arc::new(Namespace {
             name: name.into(),
-            comment: "für Tests".into(),
+            spec: NamespaceSpec { comment: "für Tests".into(), ..NamespaceSpec::default() },
             durable: true,
             revision: Revision(1 << 40 | 7),
             created_secs: 1_700_000_000,
@@ -218,12 +243,182 @@ pub mod samples {
         }))
     }
 
+    /// A namespace with every field set.
+    fn described_namespace() -> Change {
+        Change::PutNamespace(Arc::new(Namespace {
+            name: "described".into(),
+            spec: NamespaceSpec {
+                comment: "für Tests".into(),
+                owners: "ännchen".into(),
+                token: "token-1".into(),
+                metadata: Metadata::from_pairs([("größe", "ü"), ("empty", "")]),
+                service_export_to: Exports::new(["b", "*"]),
+            },
+            durable: true,
+            revision: Revision(8),
+            created_secs: 1,
+            modified_secs: 2,
+        }))
+    }
+
+    fn described_service() -> Service {
+        let profile = Profile {
+            comment: "für Tests".into(),
+            owners: "ännchen".into(),
+            department: "d".into(),
+            business: "b".into(),
+            ports: "80,81".into(),
+            cmdb_mod1: "m1".into(),
+            cmdb_mod2: "m2".into(),
+            cmdb_mod3: "m3".into(),
+            token: "token-2".into(),
+            platform_id: "p".into(),
+            export_to: Exports::new(["a", "b"]),
+        };
+        let spec = ServiceSpec { profile: Some(Box::new(profile)), ..ServiceSpec::default() };
+        Service { spec, ..full_service() }
+    }
+
+    fn full_alias() -> Alias {
+        Alias {
+            source: service_key("default", "DEFAULT_GROUP", "shop"),
+            spec: AliasSpec {
+                comment: "für Tests".into(),
+                owners: "ännchen".into(),
+                token: "token-3".into(),
+                export_to: Exports::new(["*"]),
+                metadata: Metadata::from_pairs([("k", "v")]),
+            },
+            revision: Revision(9),
+            created_secs: 3,
+            modified_secs: 4,
+        }
+    }
+
+    fn alias(name: &str, alias: Alias) -> Change {
+        Change::PutAlias(service_key("default", "DEFAULT_GROUP", name), Arc::new(alias))
+    }
+
     /// A user.
     pub fn user(name: &str) -> Change {
-        Change::PutUser(Arc::new(User {
-            name: name.into(),
-            password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into(),
-            admin: name == "admin",
+        Change::PutDocument(Document::User(Arc::new(User::bare(
+            name,
+            "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA",
+            name == "admin",
+        ))))
+    }
+
+    fn token(text: &str) -> Token {
+        Token { text: Secret::new(text), enabled: true }
+    }
+
+    fn full_user() -> Document {
+        Document::User(Arc::new(User {
+            id: "65e4".into(),
+            name: "ännchen".into(),
+            password_hash: Secret::new("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA"),
+            rank: Rank::Sub,
+            owner: "0001".into(),
+            source: "Polaris".into(),
+            mobile: "1".into(),
+            email: "a@a.example".into(),
+            comment: "für Tests".into(),
+            token: token("dG9rZW4="),
+            created_secs: 1_700_000_000,
+            modified_secs: u32::MAX,
+        }))
+    }
+
+    fn full_group() -> Document {
+        Document::Group(Arc::new(Group {
+            id: "65e4".into(),
+            name: "team".into(),
+            owner: "0001".into(),
+            source: "Polaris".into(),
+            comment: "für Tests".into(),
+            token: token("Z3JvdXA="),
+            users: ["65e4".into(), "65e5".into()].into(),
+            metadata: Metadata::from_pairs([("key", "value")]),
+            created_secs: 1_700_000_000,
+            modified_secs: u32::MAX,
+        }))
+    }
+
+    fn full_role() -> Document {
+        Document::Role(Arc::new(Role {
+            id: "65e4".into(),
+            name: "readers".into(),
+            owner: "0001".into(),
+            source: "Polaris".into(),
+            comment: "für Tests".into(),
+            users: ["65e4".into()].into(),
+            groups: ["65e4".into(), "65e5".into()].into(),
+            metadata: Metadata::from_pairs([("key", "value")]),
+            created_secs: 1_700_000_000,
+            modified_secs: u32::MAX,
+        }))
+    }
+
+    fn full_policy() -> Document {
+        Document::Policy(Arc::new(Policy {
+            id: "65e4".into(),
+            name: "may read".into(),
+            owner: "0001".into(),
+            source: "Polaris".into(),
+            comment: "für Tests".into(),
+            is_default: true,
+            action: Action::Deny,
+            principals: Principals {
+                users: ["65e4".into()].into(),
+                groups: ["65e5".into()].into(),
+                roles: ["65e6".into()].into(),
+            },
+            resources: ResourceKind::ALL
+                .into_iter()
+                .map(|kind| (kind, [format!("{kind:?}").into(), "*".into()].into()))
+                .collect(),
+            functions: vec!["Describe*".into(), "*".into()],
+            labels: vec![Label { key: "env".into(), value: "test".into(), compare: "EXACT".into() }],
+            metadata: Metadata::from_pairs([("key", "value")]),
+            created_secs: 1_700_000_000,
+            modified_secs: u32::MAX,
+        }))
+    }
+
+    fn full_contract() -> Document {
+        let key = ContractKey {
+            namespace: "défaut".into(),
+            service: "shop".into(),
+            name: "com.example.Shop".into(),
+            protocol: "http".into(),
+            version: "1.0".into(),
+        };
+        let id = key.id();
+        let interface = |source| {
+            let what = Described {
+                method: "GET".into(),
+                path: "/bücher".into(),
+                name: "books".into(),
+                content: "{}".into(),
+            };
+            let interface = Interface {
+                what,
+                source,
+                revision: Revision(1 << 40 | 8),
+                created_secs: 1,
+                modified_secs: u32::MAX,
+            };
+            (interface.what.id(id, source), interface)
+        };
+        Document::Contract(Arc::new(Contract {
+            id,
+            key,
+            content: "für Tests".into(),
+            metadata: Metadata::from_pairs([("key", "value")]),
+            interfaces: [interface(Source::Operator), interface(Source::Client)].into(),
+            revision: Revision(1 << 40 | 9),
+            created_secs: 1_700_000_000,
+            modified_secs: u32::MAX,
         }))
     }
 
@@ -252,6 +447,7 @@ pub mod samples {
     pub fn drop_of(put: &Change) -> Change {
         match put {
             Change::PutNamespace(namespace) => Change::DropNamespace(namespace.name.clone()),
+            Change::PutAlias(name, _) => Change::DropAlias(Arc::clone(name)),
             Change::PutService(service, _) => {
                 Change::DropService { service: Arc::clone(service), durable: true }
             }
@@ -264,6 +460,7 @@ pub mod samples {
             Change::PutOverride(service, wanted) => {
                 Change::DropOverride(Arc::clone(service), wanted.key.clone())
             }
+            Change::PutDocument(document) => Change::DropDocument(document.key()),
             other => panic!("there is no change that takes this back: {other:?}"),
         }
     }
@@ -278,7 +475,12 @@ pub mod samples {
                 });
                 format!("{change:?} {}", passwords.collect::<String>())
             }
-            Change::PutUser(user) => format!("{change:?} {}", user.password_hash),
+            Change::PutDocument(Document::User(user)) => {
+                format!("{change:?} {} {}", user.password_hash.reveal(), user.token.text.reveal())
+            }
+            Change::PutDocument(Document::Group(group)) => {
+                format!("{change:?} {}", group.token.text.reveal())
+            }
             _ => format!("{change:?}"),
         }
     }

@@ -1,11 +1,18 @@
-//! Who may do what: users and the decision on a request.
+//! Who may do what: users, groups, roles and policies, and the decision on a request.
 //!
-//! Invariant: [`decide()`] is the only place where a request is let in or turned away, whatever the protocol.
+//! Invariant: [`decide()`] is the only place where a request is let in or turned away, whatever the protocol; what
+//! policies add to that is [`allows`].
 //! Not here: passwords and tokens (`app::access`), which permission a route needs (`apiserver`).
 //! Start reading at [`decide()`].
 
+pub mod allow;
 pub mod decide;
+pub mod group;
+pub mod policy;
 pub mod user;
 
-pub use decide::{Caller, Mode, Permission, Verdict, decide};
-pub use user::User;
+pub use allow::{Resource, Wish, allows};
+pub use decide::{Caller, Flaw, Mode, Permission, Verdict, decide};
+pub use group::{Group, Role};
+pub use policy::{ANY, Action, Label, Policy, Principals, ResourceKind};
+pub use user::{Rank, Token, User};

@@ -122,6 +122,20 @@ impl<K: Clone> Table<K> {
         Ok(renewed)
     }
 
+    /// Forgets when a lease was heard: it is unhealthy from now on, as if it never had been, until the next beat.
+    /// The answer says whether that is news; `None`: there is no such lease.
+    pub fn forget_beat(&mut self, hash: u64, same: impl Fn(&K) -> bool) -> Option<bool> {
+        let place = self.place(hash, same)?;
+        let lease = &mut self.leases[place as usize];
+        let is_news = lease.phase == Phase::Healthy;
+        lease.last_beat = Moment::ORIGIN;
+        if is_news {
+            lease.phase = Phase::Unhealthy;
+        }
+        self.wheel.schedule(&mut self.leases, place);
+        Some(is_news)
+    }
+
     /// Ends a lease whatever its phase; false when there is none.
     pub fn revoke(&mut self, hash: u64, same: impl Fn(&K) -> bool) -> bool {
         self.place(hash, same).map(|place| self.remove(hash, place)).is_some()
@@ -141,7 +155,8 @@ impl<K: Clone> Table<K> {
         self.place(hash, same).map(|place| self.leases[place as usize].phase)
     }
 
-    /// When the lease was last heard; in the future after [`Table::extend_all`].
+    /// When the lease was last heard; in the future after [`Table::extend_all`], [`Moment::ORIGIN`] after
+    /// [`Table::forget_beat`].
     pub fn last_beat(&self, hash: u64, same: impl Fn(&K) -> bool) -> Option<Moment> {
         self.place(hash, same).map(|place| self.leases[place as usize].last_beat)
     }
@@ -324,6 +339,22 @@ mod tests {
             }
             assert_eq!(phase(&table, 1), expected, "{name}");
         }
+    }
+
+    /// A peer may have the beats of an instance forgotten; the next one makes it healthy again.
+    #[test]
+    fn a_beat_can_be_forgotten() {
+        let mut table = table();
+        let forget = |table: &mut Table<u32>| table.forget_beat(hash(1), |key| *key == 1);
+        let last = |table: &Table<u32>| table.last_beat(hash(1), |key| *key == 1);
+        assert_eq!(forget(&mut table), None, "nothing to forget");
+        grant(&mut table, 1, Rule::polaris(5), true, s(7));
+        assert_eq!((forget(&mut table), last(&table)), (Some(true), Some(Moment::ORIGIN)), "heard, and forgotten");
+        assert_eq!(phase(&table, 1), Some(Unhealthy));
+        assert_eq!(forget(&mut table), Some(false), "no news");
+        assert_eq!(table.expire(s(100), 9), [], "nobody is told twice");
+        assert!(renew(&mut table, 1, s(101)).expect("still there").recovered);
+        assert_eq!((phase(&table, 1), last(&table)), (Some(Healthy), Some(s(101))));
     }
 
     /// Polaris instances stay listed as unhealthy for as long as nobody deregisters them.

@@ -4,8 +4,8 @@
 //! changes, never commands.
 //! Not here: deciding ([`super::shard`]), encoding (`store::record`).
 
-use super::{Instance, InstanceKey, Namespace, Override, Service, ServiceKey};
-use crate::access::User;
+use super::{Alias, Instance, InstanceKey, Namespace, Override, Service, ServiceKey};
+use crate::{Document, DocumentKey};
 use std::sync::Arc;
 
 /// One effect on the state. Puts replace whole values, so applying one twice changes nothing more.
@@ -44,8 +44,14 @@ pub enum Change {
     /// What an operator set over an ephemeral instance has ended with it; what is on disk of it is dropped later, so
     /// that the instance need not wait for the disk to go.
     EndOverride(Arc<ServiceKey>, InstanceKey),
-    /// A user is there with this content.
-    PutUser(Arc<User>),
+    /// A name stands for a service.
+    PutAlias(Arc<ServiceKey>, Arc<Alias>),
+    /// A name stands for nothing any more.
+    DropAlias(Arc<ServiceKey>),
+    /// A document is there with this content.
+    PutDocument(Document),
+    /// A document is gone.
+    DropDocument(DocumentKey),
 }
 
 /// Why an instance is gone.
@@ -73,7 +79,10 @@ impl Change {
             Change::DropNamespace(_)
             | Change::PutOverride(..)
             | Change::DropOverride(..)
-            | Change::PutUser(_) => true,
+            | Change::PutAlias(..)
+            | Change::DropAlias(_)
+            | Change::PutDocument(_)
+            | Change::DropDocument(_) => true,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! (`apiserver`).
 //! Start reading at [`shard`], then [`instance`].
 
+pub mod amend;
 pub mod change;
 pub mod cluster;
 pub mod directory;
@@ -15,20 +16,23 @@ pub mod metadata;
 #[cfg(test)]
 mod model;
 pub mod namespace;
+pub mod profile;
 pub mod rules;
 pub mod service;
 pub mod shard;
 pub mod weight;
 
+pub use amend::InstanceUpdate;
 pub use change::{Change, Event, Removal};
 pub use cluster::{Checker, ClusterSpec};
-pub use directory::{Directory, Listed};
+pub use directory::{Directory, Listed, ListedAlias};
 pub use instance::{ConnectionId, Details, Instance, Keeper, Kind, Location, Registration};
 pub use key::{
     Address, AddressRef, Host, InstanceId, InstanceKey, InstanceRef, ServiceKey, ServiceRef, VpcId,
 };
 pub use metadata::Metadata;
-pub use namespace::Namespace;
+pub use namespace::{Namespace, NamespaceSpec, NamespaceUpdate};
+pub use profile::{Alias, AliasSpec, AliasUpdate, Exports, Profile, ServiceUpdate, service_id};
 pub use service::{Selector, Service, ServiceSpec};
 pub use shard::{Derived, OperatorChange, Override, Refusal, ServiceState, Shard};
 pub use weight::Weight;

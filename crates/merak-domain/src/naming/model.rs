@@ -69,6 +69,14 @@ enum Step {
         enabled: Option<bool>,
         value: Option<u8>,
     },
+    /// A console sets something on an instance.
+    Amend {
+        service: u8,
+        port: u16,
+        weight: Option<u16>,
+        enabled: Option<bool>,
+        value: Option<u8>,
+    },
     Forget {
         service: u8,
         port: u16,
@@ -102,6 +110,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(service, port, kind, lost)| Step::Deregister { service, port, kind, lost }),
         2 => (service.clone(), port.clone(), any::<bool>())
             .prop_map(|(service, port, healthy)| Step::Health { service, port, healthy }),
+        2 => (service.clone(), port.clone(), prop::option::of(weight.clone()), flag.clone(), value.clone())
+            .prop_map(|(service, port, weight, enabled, value)| Step::Amend { service, port, weight, enabled, value }),
         2 => (service.clone(), port.clone(), prop::option::of(weight), flag, value)
             .prop_map(|(service, port, weight, enabled, value)| Step::Operate { service, port, weight, enabled, value }),
         1 => (service.clone(), port).prop_map(|(service, port)| Step::Forget { service, port }),
@@ -207,6 +217,39 @@ fn plain(model: &mut Model, step: &Step) -> Result<(), Refusal> {
             instance.metadata = instance.said.clone();
             instance.metadata.extend(operator.metadata.clone().unwrap_or_default());
         }
+        Step::Amend { service, port, weight, enabled, value } => {
+            let into = model.get_mut(&service).ok_or(Refusal::NoSuchService)?;
+            let instance = into.instances.get_mut(&port).ok_or(Refusal::NoSuchInstance)?;
+            let metadata = value.is_some().then(|| pairs(value));
+            if instance.kind != Kind::Polaris {
+                let weight = weight.filter(|weight| *weight != instance.weight);
+                let enabled = enabled.filter(|enabled| *enabled != instance.enabled);
+                let is_news = metadata.as_ref().is_some_and(|metadata| *metadata != instance.metadata);
+                let value = value.filter(|_| is_news);
+                if weight.is_some() || enabled.is_some() || value.is_some() {
+                    plain(model, &Step::Operate { service, port, weight, enabled, value })?;
+                }
+                return Ok(());
+            }
+            let before = instance.clone();
+            instance.weight = weight.unwrap_or(instance.weight);
+            instance.enabled = enabled.unwrap_or(instance.enabled);
+            instance.metadata = metadata.clone().unwrap_or_else(|| instance.metadata.clone());
+            if *instance == before {
+                return Ok(());
+            }
+            let mut operator = into.operators.get_mut(&port);
+            if let Some(metadata) = metadata {
+                instance.said = metadata.clone();
+                if let Some(operator) = &mut operator {
+                    (operator.metadata, operator.said) = (None, metadata);
+                }
+            }
+            if let Some(operator) = operator {
+                operator.weight = operator.weight.filter(|_| weight.is_none());
+                operator.enabled = operator.enabled.filter(|_| enabled.is_none());
+            }
+        }
         Step::Forget { service, port } => {
             if let Some(into) = model.get_mut(&service)
                 && !into.instances.contains_key(&port)
@@ -291,6 +334,15 @@ fn decide(shard: &Shard<()>, step: &Step, at: At) -> Result<Vec<Change>, Refusal
             };
             shard.operate(reference(service), key_of(port).as_ref(), change, at)
         }
+        Step::Amend { service, port, weight, enabled, value } => {
+            let update = InstanceUpdate {
+                weight: weight.map(Weight::from_polaris),
+                enabled,
+                metadata: value.map(|value| Metadata::from_pairs(pairs(Some(value)))),
+                ..InstanceUpdate::default()
+            };
+            shard.update_instance(reference(service), key_of(port).as_ref(), &update, at)
+        }
         Step::Forget { service, port } => Ok(shard.forget_override(reference(service), &key_of(port))),
         Step::Create { service } => {
             shard.create_service(reference(service), ServiceSpec::default(), Some(false), at)
@@ -307,6 +359,8 @@ fn seen(shard: &Shard<()>) -> BTreeMap<u8, BTreeMap<u16, PlainInstance>> {
     (0..3)
         .filter_map(|service| {
             let state = shard.service(reference(service))?;
+            let healthy = state.instances().filter(|instance| instance.healthy).count();
+            assert_eq!(state.healthy() as usize, healthy, "counted");
             let instances = state.instances().map(|instance| {
                 let metadata: BTreeMap<String, String> =
                     instance.metadata.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();

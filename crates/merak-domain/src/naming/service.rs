@@ -3,7 +3,7 @@
 //! Not here: its instances ([`super::shard`]), what may be set on a cluster ([`super::cluster`]).
 
 use super::instance::ClusterName;
-use super::{ClusterSpec, Metadata};
+use super::{ClusterSpec, Metadata, Profile};
 use crate::Revision;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,9 +29,16 @@ pub struct ServiceSpec {
     pub selector: Selector,
     /// Its clusters that something was set on; see [`ServiceSpec::cluster`].
     pub clusters: BTreeMap<ClusterName, ClusterSpec>,
+    /// What people wrote about it; most have none.
+    pub profile: Option<Box<Profile>>,
 }
 
 impl ServiceSpec {
+    /// A text of its profile; `""` where there is none.
+    pub fn text(&self, of: fn(&Profile) -> &str) -> &str {
+        self.profile.as_deref().map_or("", of)
+    }
+
     /// What is set on a cluster; what everybody gets where nobody set anything.
     pub fn cluster(&self, cluster: &ClusterName) -> Cow<'_, ClusterSpec> {
         self.clusters.get(cluster).map_or_else(|| Cow::Owned(ClusterSpec::default()), Cow::Borrowed)

@@ -10,7 +10,7 @@ use super::instance::ClusterName;
 use super::key::{InstanceRef, instance_hash};
 use super::{
     At, Change, Checker, ClusterSpec, Event, Hasher, Instance, InstanceKey, Kind, Metadata, Registration,
-    Removal, Selector, Service, ServiceKey, ServiceRef, ServiceSpec, Weight,
+    Removal, Selector, Service, ServiceKey, ServiceRef, ServiceSpec, ServiceUpdate, Weight,
 };
 use crate::{ErrorKind, Revision};
 use hashbrown::hash_table::Entry;
@@ -38,6 +38,18 @@ pub enum Refusal {
     /// The service still has instances.
     #[error("service still has instances")]
     ServiceNotEmpty,
+    /// No such alias.
+    #[error("service alias not found")]
+    NoSuchAlias,
+    /// The name is an alias, which has no instances of its own.
+    #[error("service is alias")]
+    ServiceIsAlias,
+    /// The service that an alias is to stand for is one itself.
+    #[error("an alias cannot stand for an alias")]
+    SourceIsAlias,
+    /// The service still has aliases.
+    #[error("service still has aliases")]
+    ServiceHasAliases,
     /// No such instance.
     #[error("instance not found")]
     NoSuchInstance,
@@ -62,16 +74,18 @@ impl Refusal {
     /// See [`ErrorKind`].
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Refusal::NoSuchNamespace | Refusal::NoSuchService | Refusal::NoSuchInstance => {
-                ErrorKind::NotFound
-            }
+            Refusal::NoSuchNamespace
+            | Refusal::NoSuchService
+            | Refusal::NoSuchAlias
+            | Refusal::NoSuchInstance => ErrorKind::NotFound,
             Refusal::NamespaceExists | Refusal::ServiceExists => ErrorKind::Exists,
             Refusal::NamespaceNotEmpty
             | Refusal::ServiceNotEmpty
+            | Refusal::ServiceHasAliases
             | Refusal::OtherKind { .. }
             | Refusal::HealthIsChecked
             | Refusal::TooManyClusters => ErrorKind::Conflict,
-            Refusal::UnfitCluster(_) => ErrorKind::Invalid,
+            Refusal::UnfitCluster(_) | Refusal::ServiceIsAlias | Refusal::SourceIsAlias => ErrorKind::Invalid,
         }
     }
 }
@@ -119,6 +133,8 @@ pub struct ServiceState<D> {
     service: Arc<Service>,
     instances: HashTable<Arc<Instance>>,
     overrides: Vec<Arc<Override>>,
+    healthy: u32,
+    disabled: u32,
     changed: Revision,
     /// What was computed from this state.
     pub derived: D,
@@ -138,6 +154,16 @@ impl<D: Derived> ServiceState<D> {
     /// Its instances, in no order.
     pub fn instances(&self) -> impl ExactSizeIterator<Item = &Arc<Instance>> {
         self.instances.iter()
+    }
+
+    /// How many of its instances are believed to live.
+    pub fn healthy(&self) -> u32 {
+        self.healthy
+    }
+
+    /// How many of its instances an operator or their client keeps from being called.
+    pub fn disabled(&self) -> u32 {
+        self.disabled
     }
 
     /// The revision of the newest change to the service or to any of its instances.
@@ -516,8 +542,43 @@ impl<D: Derived> Shard<D> {
             metadata,
             selector: selector.unwrap_or_else(|| before.spec.selector.clone()),
             clusters: before.spec.clusters.clone(),
+            profile: before.spec.profile.clone(),
         };
         Ok(configure(state, spec, at))
+    }
+
+    /// Sets what people write about a service, and its metadata. From then on it is kept on disk, whoever made it.
+    pub fn describe_service(
+        &self,
+        service: ServiceRef<'_>,
+        update: &ServiceUpdate,
+        at: At,
+    ) -> Result<Vec<Change>, Refusal> {
+        let state = self.service(service).ok_or(Refusal::NoSuchService)?;
+        let mut spec = state.service.spec.clone();
+        spec.profile = update.over(spec.profile.as_deref());
+        if let Some(metadata) = &update.metadata {
+            spec.metadata.clone_from(metadata);
+        }
+        if spec == state.service.spec {
+            return Ok(Vec::new());
+        }
+        Ok(configure(state, spec, at))
+    }
+
+    /// Makes sure that a service is kept on disk, whoever made it.
+    pub fn keep_service(&self, service: ServiceRef<'_>, at: At) -> Result<Vec<Change>, Refusal> {
+        let state = self.service(service).ok_or(Refusal::NoSuchService)?;
+        if state.service.durable {
+            return Ok(Vec::new());
+        }
+        let kept = Service {
+            durable: true,
+            revision: at.revision,
+            modified_secs: at.wall_secs,
+            ..Service::clone(&state.service)
+        };
+        Ok(vec![Change::PutService(Arc::clone(&state.key), Arc::new(kept))])
     }
 
     /// Sets what is set on a cluster of a service, also one that has no instances. From then on the service is kept
@@ -591,7 +652,12 @@ impl<D: Derived> Shard<D> {
                 state.overrides.retain(|o| o.key != *key);
                 None
             }
-            Change::PutNamespace(_) | Change::DropNamespace(_) | Change::PutUser(_) => None,
+            Change::PutNamespace(_)
+            | Change::DropNamespace(_)
+            | Change::PutAlias(..)
+            | Change::DropAlias(_)
+            | Change::PutDocument(_)
+            | Change::DropDocument(_) => None,
         }
     }
 
@@ -612,6 +678,8 @@ impl<D: Derived> Shard<D> {
             service: Arc::clone(service),
             instances: HashTable::new(),
             overrides: Vec::new(),
+            healthy: 0,
+            disabled: 0,
             changed: service.revision,
             derived: D::default(),
         };
@@ -633,6 +701,8 @@ impl<D: Derived> Shard<D> {
             // Another keeper of the same instance: nobody who discovers it can tell.
             Entry::Occupied(mut entry) if entry.get().revision == instance.revision => {
                 let before = std::mem::replace(entry.get_mut(), Arc::clone(instance));
+                state.healthy = state.healthy + u32::from(instance.healthy) - u32::from(before.healthy);
+                state.disabled = state.disabled + u32::from(!instance.enabled) - u32::from(!before.enabled);
                 return Some(Event::InstancePut {
                     service: Arc::clone(&state.key),
                     now: Arc::clone(instance),
@@ -645,6 +715,10 @@ impl<D: Derived> Shard<D> {
                 None
             }
         };
+        let was_healthy = before.as_ref().is_some_and(|before| before.healthy);
+        state.healthy = state.healthy + u32::from(instance.healthy) - u32::from(was_healthy);
+        let was_disabled = before.as_ref().is_some_and(|before| !before.enabled);
+        state.disabled = state.disabled + u32::from(!instance.enabled) - u32::from(was_disabled);
         state.changed = instance.revision.max(state.changed);
         state.derived.invalidate();
         Some(Event::InstancePut { service: Arc::clone(&state.key), now: Arc::clone(instance), before })
@@ -662,6 +736,8 @@ impl<D: Derived> Shard<D> {
         if state.instances.is_empty() {
             state.instances.shrink_to(0, |_| 0);
         }
+        state.healthy -= u32::from(before.healthy);
+        state.disabled -= u32::from(!before.enabled);
         state.derived.invalidate();
         Some(Event::InstanceDropped { service: Arc::clone(&state.key), before, reason })
     }

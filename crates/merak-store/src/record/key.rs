@@ -7,6 +7,8 @@
 //! | 3 | service | *service* = part(namespace) part(group) part(name) |
 //! | 4 | override | *service* then *instance* |
 //! | 5 | instance | *service* then *instance* |
+//! | 6 | alias | *service*, its own name |
+//! | 16… | other documents | their id |
 //!
 //! `part(text)` is its length as two big-endian bytes and then the text. *instance* is one of
 //!
@@ -37,16 +39,22 @@ pub(super) fn namespace(key: &mut Vec<u8>, name: &str) {
     key.extend_from_slice(name.as_bytes());
 }
 
-/// Appends the key of a user.
-pub(super) fn user(key: &mut Vec<u8>, name: &str) {
-    key.push(Kind::User as u8);
-    key.extend_from_slice(name.as_bytes());
+/// Appends the key of a document, users among them.
+pub(super) fn document(key: &mut Vec<u8>, kind: Kind, id: &str) {
+    key.push(kind as u8);
+    key.extend_from_slice(id.as_bytes());
 }
 
 /// Appends the key of a service.
 pub(super) fn service(key: &mut Vec<u8>, service: &ServiceKey) {
     key.push(Kind::Service as u8);
     push_service(key, service);
+}
+
+/// Appends the key of an alias.
+pub(super) fn alias(key: &mut Vec<u8>, name: &ServiceKey) {
+    key.push(Kind::Alias as u8);
+    push_service(key, name);
 }
 
 /// Appends the key of what an operator set over an instance.
@@ -114,7 +122,7 @@ impl<'a> KeyReader<'a> {
     /// What the record is about.
     pub(super) fn kind(&mut self) -> Result<Kind, DecodeError> {
         let [kind] = self.bytes()?;
-        [Kind::Namespace, Kind::User, Kind::Service, Kind::Override, Kind::Instance]
+        Kind::ALL
             .into_iter()
             .find(|known| *known as u8 == kind)
             .ok_or(DecodeError::Damaged("the kind in its key is unknown"))

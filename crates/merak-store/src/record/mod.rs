@@ -1,4 +1,5 @@
-//! The format of what is kept: one key and one value for each namespace, user, service, override and instance.
+//! The format of what is kept: one key and one value for each namespace, user, service, override, instance and
+//! document.
 //!
 //! A value is one byte, the version of its record, and then a protobuf message of that version ([`v1`]); unknown
 //! fields of a message are skipped, so a version may grow. Keys are described in [`key`].
@@ -7,6 +8,8 @@
 //! Not here: files and fsync ([`crate::embedded`]).
 //! Start reading at [`encode`] and [`Decoder`].
 
+mod contracts;
+mod documents;
 mod key;
 mod plain;
 #[cfg(test)]
@@ -14,6 +17,7 @@ mod samples;
 pub(crate) mod v1;
 
 use key::KeyReader;
+use merak_domain::DocumentKind;
 use merak_domain::naming::{Change, Removal, ServiceKey};
 use prost::Message;
 use std::sync::Arc;
@@ -31,6 +35,27 @@ enum Kind {
     Service = 3,
     Override = 4,
     Instance = 5,
+    Alias = 6,
+    /// From here on documents; users are older than those.
+    Group = 16,
+    Role = 17,
+    Policy = 18,
+    Contract = 19,
+}
+
+impl Kind {
+    const ALL: [Kind; 10] = [
+        Kind::Namespace,
+        Kind::User,
+        Kind::Service,
+        Kind::Override,
+        Kind::Instance,
+        Kind::Alias,
+        Kind::Group,
+        Kind::Role,
+        Kind::Policy,
+        Kind::Contract,
+    ];
 }
 
 /// Where keys of records begin.
@@ -61,10 +86,14 @@ pub(crate) fn encode(change: &Change, key: &mut Vec<u8>, value: &mut Vec<u8>) ->
             key::namespace(key, name);
             Effect::Drop
         }
-        Change::PutUser(user) => {
-            key::user(key, &user.name);
-            encode_value(&v1::User::from(&**user), value);
+        Change::PutDocument(document) => {
+            key::document(key, documents::kind(document.kind()), document.id());
+            documents::encode(document, value);
             Effect::Put
+        }
+        Change::DropDocument(gone) => {
+            key::document(key, documents::kind(gone.kind), &gone.id);
+            Effect::Drop
         }
         Change::PutService(service, content) => {
             key::service(key, service);
@@ -82,6 +111,15 @@ pub(crate) fn encode(change: &Change, key: &mut Vec<u8>, value: &mut Vec<u8>) ->
         }
         Change::DropOverride(service, instance) | Change::EndOverride(service, instance) => {
             key::over_instance(key, service, instance);
+            Effect::Drop
+        }
+        Change::PutAlias(name, alias) => {
+            key::alias(key, name);
+            encode_value(&v1::Alias::from(&**alias), value);
+            Effect::Put
+        }
+        Change::DropAlias(name) => {
+            key::alias(key, name);
             Effect::Drop
         }
         Change::PutInstance(service, instance) => {
@@ -107,6 +145,11 @@ pub(crate) fn kind_name(key: &[u8]) -> &'static str {
         Ok(Kind::Service) => "service",
         Ok(Kind::Override) => "override",
         Ok(Kind::Instance) => "instance",
+        Ok(Kind::Alias) => "alias",
+        Ok(Kind::Group) => "group",
+        Ok(Kind::Role) => "role",
+        Ok(Kind::Policy) => "policy",
+        Ok(Kind::Contract) => "contract",
         Err(_) if key == START_KEY => "store",
         Err(_) => "unknown kind",
     }
@@ -142,6 +185,10 @@ pub(crate) enum DecodeError {
     Damaged(&'static str),
 }
 
+fn document(kind: DocumentKind, key: KeyReader<'_>, value: &[u8]) -> Result<Change, DecodeError> {
+    Ok(Change::PutDocument(documents::decode(kind, key.rest()?, value)?))
+}
+
 /// Reads records one after another. Instances of one service in a row share the name of their service.
 #[derive(Default)]
 pub(crate) struct Decoder {
@@ -158,10 +205,11 @@ impl Decoder {
                 let record: v1::Namespace = decode_value(value)?;
                 Ok(Change::PutNamespace(Arc::new(record.into_domain(key.rest()?))))
             }
-            Kind::User => {
-                let record: v1::User = decode_value(value)?;
-                Ok(Change::PutUser(Arc::new(record.into_domain(key.rest()?))))
-            }
+            Kind::User => document(DocumentKind::User, key, value),
+            Kind::Group => document(DocumentKind::Group, key, value),
+            Kind::Role => document(DocumentKind::Role, key, value),
+            Kind::Policy => document(DocumentKind::Policy, key, value),
+            Kind::Contract => document(DocumentKind::Contract, key, value),
             Kind::Service => {
                 let record: v1::Service = decode_value(value)?;
                 let service = self.service(&mut key)?;
@@ -179,6 +227,12 @@ impl Decoder {
                 let service = self.service(&mut key)?;
                 let instance = key.instance(record.address.as_ref())?;
                 Ok(Change::PutInstance(service, Arc::new(record.into_domain(instance)?)))
+            }
+            Kind::Alias => {
+                let record: v1::Alias = decode_value(value)?;
+                let (_, name) = key.service()?;
+                key.end()?;
+                Ok(Change::PutAlias(Arc::new(name.to_key()), Arc::new(record.into_domain()?)))
             }
         }
     }

@@ -5,15 +5,18 @@
 //!
 //! Invariant: every field of a durable domain value is here or in its key ([`super::key`]). What follows from
 //! being on disk (`durable`) is not written.
-//! Not here: the version byte ([`super::encode_value`]).
+//! Not here: the version byte ([`super::encode_value`]), documents ([`super::documents`]).
 
 use super::DecodeError;
 use merak_domain::Revision;
-use merak_domain::access;
 use merak_domain::naming::cluster::Secret;
 use merak_domain::naming::instance::{ClusterName, Keeper};
-use merak_domain::naming::{self, ClusterSpec, InstanceKey, Metadata, Selector, ServiceSpec, Weight};
+use merak_domain::naming::{
+    self, AliasSpec, ClusterSpec, Exports, InstanceKey, Metadata, NamespaceSpec, Selector, ServiceRef,
+    ServiceSpec, Weight,
+};
 use prost::{Enumeration, Message, Oneof};
+use std::sync::Arc;
 
 /// Which start of a server this is.
 #[derive(Clone, PartialEq, Message)]
@@ -49,15 +52,14 @@ pub(super) struct Namespace {
     created_secs: u32,
     #[prost(uint32, tag = "4")]
     modified_secs: u32,
-}
-
-/// A user, by name.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct User {
-    #[prost(string, tag = "1")]
-    password_hash: String,
-    #[prost(bool, tag = "2")]
-    admin: bool,
+    #[prost(string, tag = "5")]
+    owners: String,
+    #[prost(string, tag = "6")]
+    token: String,
+    #[prost(message, repeated, tag = "7")]
+    metadata: Vec<Pair>,
+    #[prost(string, repeated, tag = "8")]
+    service_export_to: Vec<String>,
 }
 
 /// A service, by its key.
@@ -83,6 +85,70 @@ pub(super) struct Service {
     /// Absent: nothing is set on any cluster.
     #[prost(message, repeated, tag = "9")]
     clusters: Vec<Cluster>,
+    /// Absent: nobody wrote anything about it.
+    #[prost(message, optional, tag = "10")]
+    profile: Option<Profile>,
+}
+
+/// What people write about a service.
+#[derive(Clone, PartialEq, Message)]
+struct Profile {
+    #[prost(string, tag = "1")]
+    comment: String,
+    #[prost(string, tag = "2")]
+    owners: String,
+    #[prost(string, tag = "3")]
+    department: String,
+    #[prost(string, tag = "4")]
+    business: String,
+    #[prost(string, tag = "5")]
+    ports: String,
+    #[prost(string, tag = "6")]
+    cmdb_mod1: String,
+    #[prost(string, tag = "7")]
+    cmdb_mod2: String,
+    #[prost(string, tag = "8")]
+    cmdb_mod3: String,
+    #[prost(string, tag = "9")]
+    token: String,
+    #[prost(string, tag = "10")]
+    platform_id: String,
+    #[prost(string, repeated, tag = "11")]
+    export_to: Vec<String>,
+}
+
+/// The name of a service.
+#[derive(Clone, PartialEq, Message)]
+struct ServiceName {
+    #[prost(string, tag = "1")]
+    namespace: String,
+    #[prost(string, tag = "2")]
+    group: String,
+    #[prost(string, tag = "3")]
+    name: String,
+}
+
+/// Another name of a service, by that name.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Alias {
+    #[prost(message, optional, tag = "1")]
+    source: Option<ServiceName>,
+    #[prost(string, tag = "2")]
+    comment: String,
+    #[prost(string, tag = "3")]
+    owners: String,
+    #[prost(string, repeated, tag = "4")]
+    export_to: Vec<String>,
+    #[prost(message, repeated, tag = "5")]
+    metadata: Vec<Pair>,
+    #[prost(uint64, tag = "6")]
+    revision: u64,
+    #[prost(uint32, tag = "7")]
+    created_secs: u32,
+    #[prost(uint32, tag = "8")]
+    modified_secs: u32,
+    #[prost(string, tag = "9")]
+    token: String,
 }
 
 /// What is set on a cluster of a service.
@@ -231,11 +297,15 @@ pub(super) struct Instance {
     by_connection: bool,
 }
 
-fn pairs(metadata: &Metadata) -> Vec<Pair> {
+pub(super) fn pairs(metadata: &Metadata) -> Vec<Pair> {
     metadata.iter().map(|(key, value)| Pair { key: key.to_owned(), value: value.to_owned() }).collect()
 }
 
-fn metadata(pairs: &[Pair]) -> Metadata {
+fn names(exports: &Exports) -> Vec<String> {
+    exports.iter().map(str::to_owned).collect()
+}
+
+pub(super) fn metadata(pairs: &[Pair]) -> Metadata {
     Metadata::from_pairs(pairs.iter().map(|pair| (pair.key.as_str(), pair.value.as_str())))
 }
 
@@ -261,10 +331,14 @@ fn given_address(key: &InstanceKey) -> Option<Address> {
 impl From<&naming::Namespace> for Namespace {
     fn from(namespace: &naming::Namespace) -> Namespace {
         Namespace {
-            comment: namespace.comment.to_string(),
+            comment: namespace.spec.comment.to_string(),
             revision: namespace.revision.0,
             created_secs: namespace.created_secs,
             modified_secs: namespace.modified_secs,
+            owners: namespace.spec.owners.to_string(),
+            token: namespace.spec.token.to_string(),
+            metadata: pairs(&namespace.spec.metadata),
+            service_export_to: names(&namespace.spec.service_export_to),
         }
     }
 }
@@ -273,24 +347,18 @@ impl Namespace {
     pub(super) fn into_domain(self, name: &str) -> naming::Namespace {
         naming::Namespace {
             name: name.into(),
-            comment: self.comment.into(),
+            spec: NamespaceSpec {
+                comment: self.comment.into(),
+                owners: self.owners.into(),
+                token: self.token.into(),
+                metadata: metadata(&self.metadata),
+                service_export_to: Exports::new(self.service_export_to),
+            },
             durable: true,
             revision: Revision(self.revision),
             created_secs: self.created_secs,
             modified_secs: self.modified_secs,
         }
-    }
-}
-
-impl From<&access::User> for User {
-    fn from(user: &access::User) -> User {
-        User { password_hash: user.password_hash.to_string(), admin: user.admin }
-    }
-}
-
-impl User {
-    pub(super) fn into_domain(self, name: &str) -> access::User {
-        access::User { name: name.into(), password_hash: self.password_hash.into(), admin: self.admin }
     }
 }
 
@@ -309,6 +377,7 @@ impl From<&naming::Service> for Service {
             created_secs: service.created_secs,
             modified_secs: service.modified_secs,
             clusters: service.spec.clusters.iter().map(|(name, spec)| Cluster::new(name, spec)).collect(),
+            profile: service.spec.profile.as_deref().map(Profile::from),
         }
     }
 }
@@ -374,10 +443,90 @@ impl Service {
                     .label_selector
                     .map_or(Selector::None, |expression| Selector::Label(expression.into())),
                 clusters: self.clusters.into_iter().map(Cluster::into_domain).collect::<Result<_, _>>()?,
+                profile: self.profile.map(|profile| Box::new(profile.into_domain())),
             },
             configured: self.configured,
             durable: true,
             ephemeral: self.ephemeral,
+            revision: Revision(self.revision),
+            created_secs: self.created_secs,
+            modified_secs: self.modified_secs,
+        })
+    }
+}
+
+impl From<&naming::Profile> for Profile {
+    fn from(profile: &naming::Profile) -> Profile {
+        Profile {
+            comment: profile.comment.to_string(),
+            owners: profile.owners.to_string(),
+            department: profile.department.to_string(),
+            business: profile.business.to_string(),
+            ports: profile.ports.to_string(),
+            cmdb_mod1: profile.cmdb_mod1.to_string(),
+            cmdb_mod2: profile.cmdb_mod2.to_string(),
+            cmdb_mod3: profile.cmdb_mod3.to_string(),
+            token: profile.token.to_string(),
+            platform_id: profile.platform_id.to_string(),
+            export_to: names(&profile.export_to),
+        }
+    }
+}
+
+impl Profile {
+    fn into_domain(self) -> naming::Profile {
+        naming::Profile {
+            comment: self.comment.into(),
+            owners: self.owners.into(),
+            department: self.department.into(),
+            business: self.business.into(),
+            ports: self.ports.into(),
+            cmdb_mod1: self.cmdb_mod1.into(),
+            cmdb_mod2: self.cmdb_mod2.into(),
+            cmdb_mod3: self.cmdb_mod3.into(),
+            token: self.token.into(),
+            platform_id: self.platform_id.into(),
+            export_to: Exports::new(self.export_to),
+        }
+    }
+}
+
+impl From<&naming::Alias> for Alias {
+    fn from(alias: &naming::Alias) -> Alias {
+        Alias {
+            source: Some(ServiceName {
+                namespace: alias.source.namespace().to_owned(),
+                group: alias.source.group().to_owned(),
+                name: alias.source.name().to_owned(),
+            }),
+            comment: alias.spec.comment.to_string(),
+            owners: alias.spec.owners.to_string(),
+            token: alias.spec.token.to_string(),
+            export_to: names(&alias.spec.export_to),
+            metadata: pairs(&alias.spec.metadata),
+            revision: alias.revision.0,
+            created_secs: alias.created_secs,
+            modified_secs: alias.modified_secs,
+        }
+    }
+}
+
+impl Alias {
+    pub(super) fn into_domain(self) -> Result<naming::Alias, DecodeError> {
+        let source = self.source.ok_or(DecodeError::Damaged("it stands for nothing"))?;
+        let (namespace, group, name) = (&*source.namespace, &*source.group, &*source.name);
+        if namespace.len() + group.len() + name.len() > usize::from(u16::MAX) {
+            return Err(DecodeError::Damaged("the name it stands for is too long"));
+        }
+        Ok(naming::Alias {
+            source: Arc::new(ServiceRef { namespace, group, name }.to_key()),
+            spec: AliasSpec {
+                comment: self.comment.into(),
+                owners: self.owners.into(),
+                token: self.token.into(),
+                export_to: Exports::new(self.export_to),
+                metadata: metadata(&self.metadata),
+            },
             revision: Revision(self.revision),
             created_secs: self.created_secs,
             modified_secs: self.modified_secs,

@@ -1993,12 +1993,12 @@ pub struct Service {
     pub user_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "20")]
     pub group_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(message, optional, tag = "21")]
-    pub id: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "22")]
     pub remove_user_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "23")]
     pub remove_group_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "21")]
+    pub id: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "24")]
     pub editable: ::core::option::Option<bool>,
     #[prost(message, repeated, tag = "25")]
@@ -2173,6 +2173,9 @@ pub struct Instance {
     pub service: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "3")]
     pub namespace: ::core::option::Option<::prost::alloc::string::String>,
+    /// Part of the identity: the same address in two networks is two instances.
+    #[prost(message, optional, tag = "21")]
+    pub vpc_id: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "4")]
     pub host: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "5")]
@@ -2185,6 +2188,8 @@ pub struct Instance {
     pub priority: ::core::option::Option<u32>,
     #[prost(message, optional, tag = "9")]
     pub weight: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "20")]
+    pub enable_health_check: ::core::option::Option<bool>,
     #[prost(message, optional, tag = "10")]
     pub health_check: ::core::option::Option<HealthCheck>,
     #[prost(message, optional, tag = "11")]
@@ -2209,11 +2214,6 @@ pub struct Instance {
     pub revision: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "19")]
     pub service_token: ::core::option::Option<::prost::alloc::string::String>,
-    #[prost(message, optional, tag = "20")]
-    pub enable_health_check: ::core::option::Option<bool>,
-    /// Part of the identity: the same address in two networks is two instances.
-    #[prost(message, optional, tag = "21")]
-    pub vpc_id: ::core::option::Option<::prost::alloc::string::String>,
 }
 impl ::prost::Name for Instance {
     const NAME: &'static str = "Instance";
@@ -4189,12 +4189,12 @@ pub struct Namespace {
     pub user_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "11")]
     pub group_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(message, optional, tag = "12")]
-    pub id: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "13")]
     pub remove_user_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "14")]
     pub remove_group_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "12")]
+    pub id: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "15")]
     pub editable: ::core::option::Option<bool>,
     #[prost(message, repeated, tag = "16")]

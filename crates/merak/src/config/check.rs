@@ -13,13 +13,16 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use merak_apiserver::nacos::Trust;
-use merak_app::access::Mode;
+use merak_apiserver::polaris::SYSTEM_NAMESPACE;
+use merak_app::access::{Mode, Modes};
 use merak_app::health::probe::Policy;
-use merak_app::{commit, health, naming, watch};
+use merak_app::{cleanup, commit, health, history, naming, watch};
+use merak_store::history::Room;
 use tracing_subscriber::filter::Targets;
 
 use super::raw::{Problem, RawConfig};
 use super::units::{Size, Span};
+use crate::side_files;
 
 /// Settings, all of them good.
 #[derive(Debug, Clone)]
@@ -27,17 +30,21 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) listen: Listen,
     pub(crate) limits: Limits,
-    pub(crate) client_api: Mode,
+    pub(crate) access: Modes,
     pub(crate) naming: naming::Settings,
     pub(crate) health: health::Settings,
     /// Which addresses health checks may dial.
     pub(crate) health_policy: Policy,
     pub(crate) commit: commit::Settings,
+    pub(crate) cleanup: cleanup::Settings,
     /// Whether ephemeral instances are remembered over a restart.
     pub(crate) recall: bool,
     pub(crate) push: watch::Settings,
     /// `None`: nothing is pushed over UDP.
     pub(crate) udp: Option<Udp>,
+    pub(crate) history: history::Settings,
+    /// Files that are written for people, and that people write.
+    pub(crate) side_files: side_files::Settings,
     pub(crate) log: Log,
     /// Bytes of encoded answers held, all together.
     pub(crate) memo: usize,
@@ -51,6 +58,7 @@ pub(crate) struct Listen {
     pub(crate) bind: IpAddr,
     pub(crate) nacos_http: u16,
     pub(crate) nacos_grpc: u16,
+    pub(crate) polaris_http: u16,
     pub(crate) polaris_grpc: u16,
     pub(crate) ops: u16,
     /// Ports kept for servers of later versions, with the names of their settings; nothing listens there.
@@ -94,6 +102,9 @@ const PROBES_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zer
 const SECOND: u64 = 1_000;
 const HOUR: u64 = 3_600_000;
 
+const MODES: [(&str, Mode); 3] =
+    [("open", Mode::Open), ("observe", Mode::Observe), ("enforce", Mode::Enforce)];
+
 impl RawConfig {
     /// The settings, or everything that is wrong with them.
     pub(crate) fn check(&self) -> Result<Config, Vec<Problem>> {
@@ -108,10 +119,10 @@ impl RawConfig {
                 header_timeout: reader.read("limits.header_timeout", span(SECOND..=HOUR)),
                 idle_timeout: reader.read("limits.idle_timeout", span(SECOND..=24 * HOUR)),
             },
-            client_api: reader.read(
-                "access.client_api",
-                one_of(&[("open", Mode::Open), ("observe", Mode::Observe), ("enforce", Mode::Enforce)]),
-            ),
+            access: Modes {
+                client: reader.read("access.client_api", one_of(&MODES)),
+                console: reader.read("access.console_api", one_of(&MODES)),
+            },
             naming: naming::Settings {
                 auto_create_service: reader.read("naming.auto_create_service", truth),
                 auto_create_namespace: reader.read("naming.auto_create_namespace", truth),
@@ -122,9 +133,30 @@ impl RawConfig {
             },
             health_policy: reader.read("health.refused", refused),
             commit: reader.commit(),
+            cleanup: cleanup::Settings {
+                unhealthy_instances: reader
+                    .rule("cleanup.unhealthy_instances", "cleanup.unhealthy_instances_after"),
+                empty_services: reader.rule("cleanup.empty_services", "cleanup.empty_services_after"),
+                spared: SYSTEM_NAMESPACE,
+            },
             recall: reader.read("recall.enabled", truth),
             push: watch::Settings { window: reader.read("push.window", span(0..=10 * SECOND)) },
             udp: reader.udp(),
+            history: history::Settings {
+                kept: reader.read("history.kept", number(0..=100_000)),
+                ephemeral: reader.read("history.ephemeral", truth),
+                log_operations: reader.read("history.operations", truth),
+                log_events: reader.read("history.events", truth),
+            },
+            side_files: side_files::Settings {
+                history_dir: reader.read("history.dir", maybe_path),
+                history_room: Room {
+                    file_bytes: reader.read("history.file_size", size(64 * KIB..=1_048_576 * KIB)) as u64,
+                    files: reader.read("history.files", number(1..=1_000)),
+                },
+                cmdb: reader.read("cmdb.file", maybe_path),
+                rate_limits: reader.read("rate_limits.file", maybe_path),
+            },
             log: Log {
                 level: reader.read("log.level", log_level),
                 format: reader
@@ -165,8 +197,8 @@ impl Reader<'_> {
         let polaris_grpc = port("listen.polaris_grpc");
         let polaris_config = port("listen.polaris_config");
         let ops = port("listen.ops");
-        let reserved = vec![("polaris_http", polaris_http), ("polaris_config", polaris_config)];
-        Listen { bind, nacos_http, nacos_grpc, polaris_grpc, ops, reserved }
+        let reserved = vec![("polaris_config", polaris_config)];
+        Listen { bind, nacos_http, nacos_grpc, polaris_http, polaris_grpc, ops, reserved }
     }
 
     /// A port with the offset in it, and not one of those `taken`.
@@ -187,6 +219,13 @@ impl Reader<'_> {
         }
         taken.push((port, path));
         port
+    }
+
+    fn rule(&mut self, enabled: &'static str, after: &'static str) -> cleanup::Rule {
+        cleanup::Rule {
+            enabled: self.read(enabled, truth),
+            after: self.read(after, span(SECOND..=8_760 * HOUR)),
+        }
     }
 
     fn commit(&mut self) -> commit::Settings {
@@ -281,6 +320,14 @@ fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("empty: write the path of a directory".to_owned()) } else { Ok(text.into()) }
 }
 
+/// A path, or `None` for nothing. One with control characters is a mistake.
+fn maybe_path(text: &str) -> Result<Option<PathBuf>, String> {
+    if text.contains(char::is_control) {
+        return Err("not a path: write one, or nothing".to_owned());
+    }
+    Ok((!text.is_empty()).then(|| text.into()))
+}
+
 fn log_level(text: &str) -> Result<Targets, String> {
     let remedy =
         "not a level: write off, error, warn, info, debug or trace, or parts as in `info,merak_app=debug`";
@@ -312,13 +359,14 @@ mod tests {
             (
                 config.listen.nacos_http,
                 config.listen.nacos_grpc,
+                config.listen.polaris_http,
                 config.listen.polaris_grpc,
                 config.listen.ops
             ),
-            (8848, 9848, 8091, 8900)
+            (8848, 9848, 8090, 8091, 8900)
         );
-        assert_eq!(config.listen.reserved, [("polaris_http", 8090), ("polaris_config", 8093)], "reserved");
-        assert_eq!(config.client_api, Mode::Open, "client API");
+        assert_eq!(config.listen.reserved, [("polaris_config", 8093)], "reserved");
+        assert_eq!(config.access, Modes { client: Mode::Open, console: Mode::Enforce }, "who may call");
         assert_eq!(config.worker_threads, None, "threads");
     }
 
@@ -379,8 +427,8 @@ mod tests {
             ),
             (
                 "a reserved port",
-                "listen: {ops: 8090}",
-                "listen.ops (m.yaml): 8090 is also the port of listen.polaris_http",
+                "listen: {ops: 8093}",
+                "listen.ops (m.yaml): 8093 is also the port of listen.polaris_config",
             ),
             ("size", "limits: {body: 2MB}", "limits.body (m.yaml): `2MB` is not a size"),
             (

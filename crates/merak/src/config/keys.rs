@@ -32,8 +32,12 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("naming", "Services and namespaces."),
     ("health", "How persistent instances of Nacos are asked whether they live."),
     ("commit", "How durable writes are gathered before they are put on disk."),
+    ("cleanup", "Removing what nobody uses any more."),
     ("recall", "What is remembered of ephemeral instances, which are in memory only."),
     ("push", "Telling subscribers what changed."),
+    ("history", "Who did what, and what happened to instances: in memory, and in files that rotate."),
+    ("cmdb", "Where machines stand, for clients of Polaris that do not say."),
+    ("rate_limits", "How much callers may ask for."),
     ("log", "What is logged, to standard error."),
     ("runtime", "The use of the machine."),
 ];
@@ -54,7 +58,7 @@ pub(crate) const KEYS: &[Key] = &[
 
     key("listen.nacos_http", "8848", "port", "Nacos HTTP, under /nacos."),
     key("listen.nacos_grpc", "9848", "port", "Nacos gRPC. Clients compute it: the port of Nacos HTTP and 1000."),
-    key("listen.polaris_http", "8090", "port", "Polaris HTTP. Reserved for a later version; not opened now."),
+    key("listen.polaris_http", "8090", "port", "Polaris HTTP: clients and consoles."),
     key("listen.polaris_grpc", "8091", "port", "Polaris gRPC: registration, heartbeats and discovery."),
     key("listen.polaris_config", "8093", "port",
         "Polaris gRPC, configuration. Reserved for a later version; not opened now."),
@@ -72,7 +76,11 @@ pub(crate) const KEYS: &[Key] = &[
 
     key("access.client_api", "open", "open, observe or enforce",
         "Calls of applications and their scripts: let everybody (open), let everybody and log who would be refused \
-         (observe), or want a log-in (enforce). What changes the server itself always wants a log-in."),
+         (observe), or want a log-in (enforce; over Polaris also a policy that allows the call, as `clientOpen` and \
+         `clientStrict` do). What changes the server itself always wants a log-in."),
+    key("access.console_api", "enforce", "open, observe or enforce",
+        "Calls of consoles and their scripts to the HTTP API of Polaris, beside those of applications: as above, as \
+         `consoleOpen` and `consoleStrict` do. Users, groups and policies always want a token."),
 
     key("naming.auto_create_service", "true", "true or false",
         "Whether registering an instance makes its service when that is not there."),
@@ -97,6 +105,16 @@ pub(crate) const KEYS: &[Key] = &[
     key("commit.task_life", "30s", "duration, 1ms to 1h",
         "A write whose caller does not wait for it (`async-regis`) is dropped when it has waited for this long."),
 
+    key("cleanup.unhealthy_instances", "false", "true or false",
+        "Whether instances of Polaris with a heartbeat check are removed when they are unhealthy for long."),
+    key("cleanup.unhealthy_instances_after", "1h", "duration, 1s to 8760h",
+        "For how long. A restart lets the time begin anew."),
+    key("cleanup.empty_services", "false", "true or false",
+        "Whether services without instances are removed, also those that somebody made by hand, but for those that \
+         aliases stand for and those of the namespace `Polaris`."),
+    key("cleanup.empty_services_after", "30m", "duration, 1s to 8760h",
+        "When they were empty for so long. A restart lets the time begin anew."),
+
     key("recall.enabled", "true", "true or false",
         "Whether ephemeral instances are written to `recall.log` in the data directory, without waiting for the disk, and \
          are there again after a restart until their clients are heard or their time is over."),
@@ -111,6 +129,26 @@ pub(crate) const KEYS: &[Key] = &[
     key("push.udp_trust_declared", "private", "private, never or always",
         "Whether packets go to the address a client declares rather than the one its request comes from: where both are \
          of loopback or private networks, never, or always, by which whoever may list can have packets sent to anybody."),
+
+    key("history.operations", "true", "true or false",
+        "Whether every change is written to `operations.log`. It is in memory in any case."),
+    key("history.events", "true", "true or false",
+        "Whether it is written to `events.log` that instances appear, go, turn healthy or unhealthy, are isolated or are not."),
+    key("history.ephemeral", "false", "true or false",
+        "Whether it is a change, too, when clients of Nacos register, change or remove ephemeral instances. If not, that is \
+         an event only; what operators do to such instances is recorded in any case."),
+    key("history.kept", "4096", "0 to 100000",
+        "Changes kept in memory, for `/v1/history`. Each takes 1KiB as a rule and 12KiB at most."),
+    key("history.dir", "", "path of a directory, or nothing", "Where the two logs are. Nothing means `history` in the data directory."),
+    key("history.file_size", "32MiB", "size, 64KiB to 1024MiB", "When a log is as long as this it is put aside."),
+    key("history.files", "8", "1 to 1000", "Files kept of each log, the one that is written included."),
+
+    key("cmdb.file", "", "path of a file, or nothing",
+        "Regions, zones and campuses of addresses and networks. Read again when it changes; its form is in docs/cmdb.md."),
+
+    key("rate_limits.file", "", "path of a file, or nothing",
+        "Limits by address, method and instance. Read again when it changes; its form is in docs/rate-limits.md. Nothing \
+         means that nothing is limited."),
 
     key("log.level", "info", "off, error, warn, info, debug or trace",
         "What is logged, at least. Parts may differ: `info,merak_app=debug`."),

@@ -33,6 +33,39 @@ pub(crate) struct ServiceName {
     group: String,
 }
 
+/// Which changes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Changes {
+    /// Only of this kind of thing: Namespace, Service, Instance, User, UserGroup, AuthStrategy
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+    /// Only of things with this in their name
+    #[arg(long, value_name = "TEXT")]
+    resource: Option<String>,
+    /// Only in this namespace
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Only by this user, or from this address
+    #[arg(long, value_name = "NAME")]
+    operator: Option<String>,
+    /// At most so many, the newest
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=5_000))]
+    limit: u16,
+}
+
+impl Changes {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let texts = [
+            ("kind", &self.kind),
+            ("resource", &self.resource),
+            ("namespace", &self.namespace),
+            ("operator", &self.operator),
+        ];
+        let given = texts.into_iter().filter_map(|(name, text)| Some((name, text.clone()?)));
+        given.chain([("limit", self.limit.to_string())]).collect()
+    }
+}
+
 /// Which instance.
 #[derive(Debug, Clone)]
 pub(crate) struct InstanceName {
@@ -82,6 +115,12 @@ pub(crate) fn timeline(
     }
     let told: answers::Timeline = server.ask("/v1/timeline", &query)?;
     server.print(&told, |told| show::timeline(told, instance.is_some()))
+}
+
+/// Who changed what.
+pub(crate) fn history(server: &Server, which: &Changes) -> Result<(), Failure> {
+    let told: answers::History = server.ask("/v1/history", &which.query())?;
+    server.print(&told, show::history)
 }
 
 /// Who is connected.

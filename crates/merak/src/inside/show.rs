@@ -2,9 +2,12 @@
 //!
 //! Not here: asking ([`super::server`]), what the fields mean (`merak_apiserver::ops::answers`).
 
+use std::collections::BTreeSet;
+
 use merak_apiserver::ops::answers::{
-    Actor, Clients, Delivery, Event, Override, Service, State, Subscribers, Timeline, WatchedServices,
+    Actor, Clients, Delivery, Event, History, Override, Service, State, Subscribers, Timeline, WatchedServices,
 };
+use serde_json::Value;
 
 use super::table::{plain, table};
 use super::time::{ago, length, moment};
@@ -58,6 +61,45 @@ pub(super) fn timeline(told: &Timeline, is_one: bool) -> String {
         None => {}
     }
     text
+}
+
+/// Who changed what, oldest first as people read, and what of it is different.
+pub(super) fn history(told: &History) -> String {
+    let shown = told.changes.len();
+    let head = if shown < told.total {
+        format!("{}, the newest {shown}\n", count(told.total, "change"))
+    } else {
+        format!("{}\n", count(told.total, "change"))
+    };
+    let rows = told.changes.iter().rev().map(|change| {
+        [
+            moment(change.at_ms),
+            change.operation.clone(),
+            change.kind.clone(),
+            or_dash(&change.namespace),
+            change.resource.clone(),
+            change.operator.clone(),
+            or_dash(change.from.as_deref().unwrap_or_default()),
+            difference(change.before.as_ref(), change.after.as_ref()),
+        ]
+    });
+    const HEADINGS: [&str; 8] =
+        ["WHEN (UTC)", "OPERATION", "KIND", "NAMESPACE", "RESOURCE", "BY", "FROM", "WHAT CHANGED"];
+    if told.changes.is_empty() { head } else { head + &table(HEADINGS, rows) }
+}
+
+/// The fields of which the value is another: `weight 1 -> 2`. Of what was made or removed there is nothing to compare.
+fn difference(before: Option<&Value>, after: Option<&Value>) -> String {
+    let (Some(Value::Object(before)), Some(Value::Object(after))) = (before, after) else {
+        return String::new();
+    };
+    let text = |value: Option<&Value>| value.map_or_else(|| "-".to_owned(), Value::to_string);
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    let parts: Vec<String> = changed
+        .map(|name| format!("{name} {} -> {}", text(before.get(name)), text(after.get(name))))
+        .collect();
+    parts.join(", ")
 }
 
 /// Who is connected.

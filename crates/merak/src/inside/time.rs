@@ -1,5 +1,7 @@
 //! Times for people: moments in UTC, and ages.
 
+use merak_domain::calendar::date;
+
 /// A day, in milliseconds.
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -25,20 +27,6 @@ pub(super) fn length(ms: u64) -> String {
 /// How long ago something was.
 pub(super) fn ago(at_ms: u64, now_ms: u64) -> String {
     format!("{} ago", length(now_ms.saturating_sub(at_ms)))
-}
-
-/// The date so many days after 1970-01-01, counting years from March in eras of 400.
-fn date(days: u64) -> (u64, u64, u64) {
-    const ERA: u64 = 146_097;
-    const MARCH_OF_YEAR_0: u64 = 719_468;
-    let days = days + MARCH_OF_YEAR_0;
-    let of_era = days % ERA;
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / (ERA - 1)) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (days / ERA * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -32,6 +32,9 @@ pub(crate) struct Rules {
     /// Keys for which an empty text and nothing are the same.
     #[serde(default)]
     absent_when_empty: Vec<String>,
+    /// What is expected are facts: other keys of an object are not looked at.
+    #[serde(default)]
+    facts: bool,
 }
 
 /// What the placeholders stood for so far.
@@ -147,7 +150,7 @@ impl Rules {
             }
         }
         for (key, actual) in actual {
-            if !expected.contains_key(key) && !is_nothing(key, actual) {
+            if !self.facts && !expected.contains_key(key) && !is_nothing(key, actual) {
                 found.push(format!("{path}.{key}: {}, expected nothing", show(actual)));
             }
         }
@@ -303,7 +306,11 @@ mod tests {
     use serde_json::json;
 
     fn rules() -> Rules {
-        Rules { unordered: vec!["hosts".into(), "ports".into()], absent_when_empty: vec!["revision".into()] }
+        Rules {
+            unordered: vec!["hosts".into(), "ports".into()],
+            absent_when_empty: vec!["revision".into()],
+            facts: false,
+        }
     }
 
     /// A comparer that accepts too much makes every golden test worthless, so each rule has its refusal.
@@ -353,6 +360,29 @@ mod tests {
         ];
         for (name, expect, answer, equal) in cases {
             let differences = rules().differences(&expect, &answer, &mut Bindings::default());
+            assert_eq!(differences.is_empty(), equal, "{name}: {differences:?}");
+        }
+    }
+
+    /// A scenario names what matters; all of that must hold.
+    #[test]
+    fn facts() {
+        let cases = [
+            ("more is said", json!({"a": {"b": 1}}), json!({"a": {"b": 1, "c": 2}}), true),
+            ("less is said", json!({"a": {"b": 1, "c": 2}}), json!({"a": {"b": 1}}), false),
+            ("something else is said", json!({"a": {"b": 1}}), json!({"a": {"b": 2}}), false),
+            ("more in a list", json!({"a": [{"b": 1}]}), json!({"a": [{"b": 1}, {"b": 2}]}), false),
+            ("more of one in a list", json!({"a": [{"b": 1}]}), json!({"a": [{"b": 1, "c": 2}]}), true),
+            (
+                "in a set",
+                json!({"hosts": [{"b": 1}, {"b": 2}]}),
+                json!({"hosts": [{"b": 2, "c": 1}, {"b": 1}]}),
+                true,
+            ),
+        ];
+        let rules = Rules { facts: true, ..rules() };
+        for (name, expect, answer, equal) in cases {
+            let differences = rules.differences(&expect, &answer, &mut Bindings::default());
             assert_eq!(differences.is_empty(), equal, "{name}: {differences:?}");
         }
     }

@@ -26,7 +26,7 @@ use super::Player;
 use crate::bytes_codec::BytesCodec;
 
 /// Method of the data, path, message sent, message answered.
-const METHODS: [(&str, &str, &str, &str); 9] = [
+const METHODS: [(&str, &str, &str, &str); 11] = [
     ("RegisterInstance", methods::REGISTER_INSTANCE, "Instance", "Response"),
     ("DeregisterInstance", methods::DEREGISTER_INSTANCE, "Instance", "Response"),
     ("Heartbeat", methods::HEARTBEAT, "Instance", "Response"),
@@ -36,6 +36,8 @@ const METHODS: [(&str, &str, &str, &str); 9] = [
     ("BatchHeartbeat", methods::BATCH_HEARTBEAT, "HeartbeatsRequest", "HeartbeatsResponse"),
     ("BatchGetHeartbeat", methods::BATCH_GET_HEARTBEAT, "GetHeartbeatsRequest", "GetHeartbeatsResponse"),
     ("BatchDelHeartbeat", methods::BATCH_DEL_HEARTBEAT, "DelHeartbeatsRequest", "DelHeartbeatsResponse"),
+    ("ReportServiceContract", methods::REPORT_SERVICE_CONTRACT, "ServiceContract", "Response"),
+    ("GetServiceContract", methods::GET_SERVICE_CONTRACT, "ServiceContract", "Response"),
 ];
 
 /// A server that is silent for so long will not answer; the test reports it instead of standing still.

@@ -1,7 +1,10 @@
 //! What is asked of the clients: each alone, each of all the others, through a crash.
 //! Invariant: conditions are waited for, within the clients' own patience; each outcome is one client's.
-//! Not here: a client's own scenario (`compat/*/`, command `own`), what becomes of an outcome (`super::report`).
+//! Not here: what an operator does to them (`operated`), a client's own scenario (`compat/*/`, command `own`), what
+//! becomes of an outcome (`super::report`).
 //! Start at `all`.
+
+mod operated;
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,7 +27,7 @@ const PUSHING: usize = 2;
 
 /// What the own scenario of a client shows, by a line `can: …`.
 const SHOWN_BY_OWN: &[Feature] =
-    &[Feature::Services, Feature::Batch, Feature::Persistent, Feature::FuzzyWatch];
+    &[Feature::Services, Feature::Batch, Feature::Persistent, Feature::FuzzyWatch, Feature::Contracts];
 
 /// What every check needs.
 struct Stage<'a> {
@@ -62,11 +65,14 @@ pub(super) fn all(
         ("an instance is the same to all", Stage::translation),
         ("a disabled instance is an isolated one", Stage::isolation),
     ];
-    let crash = "after kill -9 everybody is there again";
+    let on_ours: [(&str, Check<'_>); 2] = [
+        ("an operator's wishes are seen", Stage::operated),
+        ("after kill -9 everybody is there again", Stage::crash),
+    ];
     if stage.server.is_own() {
-        checks.push((crash, Stage::crash));
+        checks.extend(on_ours);
     } else {
-        stage.report.skip(crash, "the server is not ours to kill");
+        on_ours.iter().for_each(|(what, _)| stage.report.skip(what, "the server is not ours"));
     }
     for (what, check) in checks {
         // What it found out is in the cells; only that it could not go on is not.
@@ -103,14 +109,14 @@ impl<'a> Stage<'a> {
         let service = "clients-discovery";
         let mut watchers = self.watch(service, Feature::Subscribe)?;
         let mut held = self.hold(service, 1, Feature::Register, |_| Vec::new())?;
-        self.everybody_sees(service, &held, &mut watchers, Feature::Subscribe)?;
+        self.everybody_sees(service, &held, &mut watchers, Feature::Discover, Feature::Subscribe)?;
         // Every second leaves, so that clients are left that do not believe in an empty list.
         let mut leaving = Vec::new();
         for number in (0..held.len()).rev().filter(|number| number % 2 == 1) {
             leaving.push(held.remove(number));
         }
         self.release(leaving, Feature::Register);
-        self.everybody_sees(service, &held, &mut watchers, Feature::Removal)?;
+        self.everybody_sees(service, &held, &mut watchers, Feature::Discover, Feature::Removal)?;
         self.release(held, Feature::Register);
         for (client, seen) in self.look("see", service, self.clients, &[])? {
             self.report.cell(client.kind, Feature::Discover, seen.map(drop));
@@ -156,7 +162,7 @@ impl<'a> Stage<'a> {
     /// Out of service is one thing under two names: Polaris lists it as isolated, Nacos does not list it.
     fn isolation(&mut self) -> Result<()> {
         let service = "clients-isolation";
-        let out = self.hold(service, 3, Feature::Disabled, |_| vec!["disabled=true".into()])?;
+        let out = self.hold(service, 3, Feature::ComesDisabled, |_| vec!["disabled=true".into()])?;
         let serving = self.hold_one(service, 4, 0, Vec::new())?;
         let one = sorted([&serving]);
         let every = sorted(out.iter().chain([&serving]));
@@ -172,7 +178,7 @@ impl<'a> Stage<'a> {
                 self.report.cell(client.kind, Feature::Disabled, seen.map(drop));
             }
         }
-        self.release(out, Feature::Disabled);
+        self.release(out, Feature::ComesDisabled);
         self.release(vec![serving], Feature::Disabled);
         Ok(())
     }
@@ -182,7 +188,7 @@ impl<'a> Stage<'a> {
         let service = "clients-crash";
         let mut watchers = self.watch(service, Feature::Restart)?;
         let held = self.hold(service, 5, Feature::Restart, |_| Vec::new())?;
-        self.everybody_sees(service, &held, &mut watchers, Feature::Restart)?;
+        self.everybody_sees(service, &held, &mut watchers, Feature::Discover, Feature::Restart)?;
         let known: Vec<usize> =
             watchers.iter().map(|watcher| watcher.told().map(|told| told.len())).collect::<Result<_>>()?;
         self.server.kill_and_restart()?;
@@ -218,8 +224,7 @@ impl<'a> Stage<'a> {
     /// Starts a watcher of each client that can watch, and waits until all of them do.
     fn watch(&mut self, service: &str, feature: Feature) -> Result<Vec<Watcher<'a>>> {
         let mut starting = Vec::new();
-        let able = |client: &&Client| client.kind.speaks == Protocol::Nacos && client.kind.has(feature);
-        for client in self.clients.iter().filter(able) {
+        for client in self.clients.iter().filter(|client| client.kind.has(feature)) {
             starting.push(Watcher::start(client, self.server, self.work, service)?);
         }
         let mut watchers = Vec::new();
@@ -233,16 +238,17 @@ impl<'a> Stage<'a> {
     }
 
     /// Who looks sees exactly these, and who watches is told of exactly these.
-    fn everybody_sees(
+    fn everybody_sees<'h, 'c: 'h>(
         &mut self,
         service: &str,
-        held: &[Held<'_>],
+        held: impl IntoIterator<Item = &'h Held<'c>>,
         watchers: &mut [Watcher<'_>],
+        seen: Feature,
         told: Feature,
     ) -> Result<()> {
         let addresses = sorted(held);
-        for (client, seen) in self.look("see", service, self.clients, &addresses)? {
-            self.report.cell(client.kind, Feature::Discover, seen.map(drop));
+        for (client, found) in self.look("see", service, self.clients, &addresses)? {
+            self.report.cell(client.kind, seen, found.map(drop));
         }
         for watcher in watchers {
             let outcome = watcher.wait_for(&addresses);
@@ -251,7 +257,8 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Every client keeps an instance of its own in the service: 127.0.`net`.N:8000+N. Those that fail are left out.
+    /// Every client that has the feature keeps an instance of its own in the service: 127.0.`net`.N:8000+N. Those that
+    /// fail are left out.
     fn hold(
         &mut self,
         service: &str,
@@ -260,7 +267,7 @@ impl<'a> Stage<'a> {
         pairs: impl Fn(&Client) -> Vec<String>,
     ) -> Result<Vec<Held<'a>>> {
         let mut starting = Vec::new();
-        for (number, by) in self.clients.iter().enumerate() {
+        for (number, by) in self.clients.iter().enumerate().filter(|(_, by)| by.kind.has(feature)) {
             starting.push(self.start_hold(by, service, net, number, pairs(by))?);
         }
         let mut held = Vec::new();

@@ -110,7 +110,7 @@ pub(super) const KINDS: &[Kind] = &[
         library: "polaris-go 1.7.0",
         speaks: Protocol::Polaris,
         in_test: true,
-        lacks: &[],
+        lacks: &[Feature::Contracts],
         folder: "polaris-go",
         tools: GO,
         steps: GO_BUILD,
@@ -122,7 +122,15 @@ pub(super) const KINDS: &[Kind] = &[
         library: "polaris-rust 0.2.0-alpha.0",
         speaks: Protocol::Polaris,
         in_test: true,
-        lacks: &[],
+        // It sends heartbeats without a look at the answers, opens no second stream when the first has ended, and reads
+        // no contracts.
+        lacks: &[
+            Feature::Services,
+            Feature::Forgotten,
+            Feature::Resubscribe,
+            Feature::Steady,
+            Feature::Contracts,
+        ],
         folder: "polaris-rust",
         tools: &[
             CARGO,
@@ -133,6 +141,8 @@ pub(super) const KINDS: &[Kind] = &[
         copied: &[],
         command: &["{built}/debug/compat-polaris-rust"],
     },
+    polaris_java("polaris-java-1", "polaris-java 1.15.7", false),
+    polaris_java("polaris-java-2", "polaris-java 2.1.0.0", true),
 ];
 
 /// nacos-client in the version that the profile of this name says; `pom.xml` has them.
@@ -152,20 +162,24 @@ const fn nacos_java(
         tools: JAVA,
         steps: MAVEN,
         copied: &[],
-        // The small compilers and heap are enough for a client, and start faster on two cores. Performance data is a
-        // file that others may lock, which the machine then says among what the client says.
-        command: &[
-            "java",
-            "-XX:TieredStopAtLevel=1",
-            "-XX:+UseSerialGC",
-            "-XX:-UsePerfData",
-            "-Xmx64m",
-            "-Dfile.encoding=UTF-8",
-            "-Duser.home={home}",
-            "-cp",
-            "{built}/client.jar:{built}/lib/*",
-            "Client",
-        ],
+        command: JAVA_CLIENT,
+    }
+}
+
+/// polaris-java in the version that the profile of this name says; `pom.xml` has them.
+const fn polaris_java(name: &'static str, library: &'static str, in_test: bool) -> Kind {
+    Kind {
+        name,
+        library,
+        speaks: Protocol::Polaris,
+        in_test,
+        // Its registration has no field for it.
+        lacks: &[Feature::ComesDisabled],
+        folder: "polaris-java",
+        tools: JAVA,
+        steps: MAVEN,
+        copied: &[],
+        command: JAVA_CLIENT,
     }
 }
 
@@ -253,6 +267,21 @@ const CARGO_BUILD: &[&[&str]] = &[&[
 const JAVA: &[Tool] = &[
     Tool { present: &["javac", "-version"], packages: &["default-jdk-headless"] },
     Tool { present: &["mvn", "--version"], packages: &["maven"] },
+];
+
+/// The small compilers and heap are enough for a client, and start faster on two cores. Performance data is a file that
+/// others may lock, which the machine then says among what the client says.
+const JAVA_CLIENT: &[&str] = &[
+    "java",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-XX:-UsePerfData",
+    "-Xmx64m",
+    "-Dfile.encoding=UTF-8",
+    "-Duser.home={home}",
+    "-cp",
+    "{built}/client.jar:{built}/lib/*",
+    "Client",
 ];
 
 const MAVEN: &[&[&str]] = &[&[

@@ -17,6 +17,11 @@ pub(super) enum Feature {
     Discover,
     Fields,
     Disabled,
+    ComesDisabled,
+    Isolate,
+    Weight,
+    Alias,
+    Forgotten,
     Subscribe,
     Removal,
     Push,
@@ -27,6 +32,7 @@ pub(super) enum Feature {
     Batch,
     Persistent,
     FuzzyWatch,
+    Contracts,
     Own,
 }
 
@@ -36,6 +42,11 @@ const FEATURES: &[(Feature, &str, &str)] = &[
     (Feature::Discover, "discover", "it lists exactly the instances of all the other clients, and its own"),
     (Feature::Fields, "fields", "it sees weight, metadata and cluster as the others gave them"),
     (Feature::Disabled, "disabled", "to it a disabled instance is what its protocol calls so"),
+    (Feature::ComesDisabled, "comes disabled", "it registers an instance that is disabled from the start"),
+    (Feature::Isolate, "isolate", "it sees what the console of Polaris isolates, and that it is back"),
+    (Feature::Weight, "weight", "it sees the weight that the console of Polaris gives an instance"),
+    (Feature::Alias, "alias", "it finds a service's instances under an alias"),
+    (Feature::Forgotten, "forgotten", "it registers again what the server forgot"),
     (Feature::Subscribe, "subscribe", "a subscription tells it of instances that come"),
     (Feature::Removal, "removal", "a subscription tells it of instances that go"),
     (Feature::Push, "push", "it is told sooner than its own next look would tell it"),
@@ -46,21 +57,15 @@ const FEATURES: &[(Feature, &str, &str)] = &[
     (Feature::Batch, "batch", "it registers several instances of a service at once"),
     (Feature::Persistent, "persistent", "it registers an instance that stays without it"),
     (Feature::FuzzyWatch, "fuzzy watch", "it is told which services match a pattern"),
+    (Feature::Contracts, "contracts", "it reports what a service offers, and reads it"),
     (Feature::Own, "scenario", "the scenario of its own in `compat/` passes"),
 ];
 
-/// Columns that only the programs for Nacos can be asked for.
-const NACOS_ONLY: &[Feature] = &[
-    Feature::Subscribe,
-    Feature::Removal,
-    Feature::Push,
-    Feature::Resubscribe,
-    Feature::Steady,
-    Feature::Services,
-    Feature::Batch,
-    Feature::Persistent,
-    Feature::FuzzyWatch,
-];
+/// Columns that only the programs for Nacos can be asked for: Polaris clients are not pushed to, and have no such calls.
+const NACOS_ONLY: &[Feature] = &[Feature::Push, Feature::Batch, Feature::Persistent, Feature::FuzzyWatch];
+
+/// Columns that only the programs for Polaris can be asked for.
+const POLARIS_ONLY: &[Feature] = &[Feature::Alias, Feature::Forgotten, Feature::Contracts];
 
 impl Feature {
     pub(super) fn title(self) -> &'static str {
@@ -68,7 +73,11 @@ impl Feature {
     }
 
     pub(super) fn is_asked_of(self, speaks: Protocol) -> bool {
-        speaks == Protocol::Nacos || !NACOS_ONLY.contains(&self)
+        let others = match speaks {
+            Protocol::Nacos => POLARIS_ONLY,
+            Protocol::Polaris => NACOS_ONLY,
+        };
+        !others.contains(&self)
     }
 }
 

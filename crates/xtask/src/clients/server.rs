@@ -1,12 +1,11 @@
 //! The server that the clients talk to: ours, on ports and in a directory of its own, or one that runs elsewhere.
 //! Invariant: a server started here ends with its value, and comes back on the ports it had.
-//! Not here: what it is asked (`super::checks`).
+//! Not here: what it is asked (`super::checks`), what an operator does (`super::operator`).
 //! Start at `Server::start`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -14,10 +13,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::wait_until;
+use super::operator::Operator;
+use super::{http, wait_until};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long it may take until an instance is listed again: its client may have to see that the server is gone, wait
 /// before it comes back, and beat.
 const BACK_WITHIN: Duration = Duration::from_secs(60);
@@ -65,6 +64,16 @@ impl Server {
         self.own.is_some()
     }
 
+    /// Whoever may do everything on a server started here, logged in now.
+    pub(super) fn operator(&self) -> Result<Operator> {
+        let own = self.own.as_ref().context("nobody told the password")?;
+        let port = own.ports.get("polaris_http").context("no listener polaris_http")?;
+        let account = fs::read_to_string(own.folder.join("data/initial-admin"))?;
+        let mut lines = account.lines();
+        let (user, password) = lines.next().zip(lines.next()).context("initial-admin has not two lines")?;
+        Operator::login(&format!("{}:{port}", Ipv4Addr::LOCALHOST), user, password)
+    }
+
     /// `kill -9`, and a new life on the same directory and ports. Returns once it serves again.
     pub(super) fn kill_and_restart(&mut self) -> Result<()> {
         let own = self.own.as_mut().context("only a server started here is killed")?;
@@ -78,7 +87,7 @@ impl Server {
 
     /// The addresses that a list over Nacos HTTP has, healthy or not.
     pub(super) fn listed(&self, service: &str) -> Result<Vec<String>> {
-        let answer = get(&self.nacos, &format!("/nacos/v1/ns/instance/list?serviceName={service}"))?;
+        let answer = http::get(&self.nacos, &format!("/nacos/v1/ns/instance/list?serviceName={service}"))?;
         let hosts = answer["hosts"].as_array().with_context(|| format!("no list of hosts in {answer}"))?;
         let address = |host: &Value| Some(format!("{}:{}", host["ip"].as_str()?, host["port"].as_u64()?));
         hosts.iter().map(|host| address(host).with_context(|| format!("no address in {host}"))).collect()
@@ -148,19 +157,4 @@ fn spawn(binary: &Path, folder: &Path, ports: &BTreeMap<String, u16>) -> Result<
     let error = log.try_clone()?;
     command.stdin(Stdio::null()).stdout(log).stderr(error).current_dir(folder);
     command.spawn().with_context(|| format!("failed to start {}", binary.display()))
-}
-
-/// One plain HTTP request for JSON, without a library: the answer is read until the server closes.
-fn get(address: &str, path: &str) -> Result<Value> {
-    let mut stream =
-        TcpStream::connect(address).with_context(|| format!("failed to connect to {address}"))?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).with_context(|| format!("no answer to {path}"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").with_context(|| format!("no HTTP: {answer}"))?;
-    if !head.starts_with("HTTP/1.1 200") {
-        bail!("{path}: {answer}");
-    }
-    serde_json::from_str(body).with_context(|| format!("no JSON: {answer}"))
 }

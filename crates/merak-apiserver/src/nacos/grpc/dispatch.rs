@@ -8,6 +8,7 @@ use super::errors::Failure;
 use super::{answers, instance, service};
 use bytes::Bytes;
 use merak_app::access::{Caller, Credentials, Permission, Verdict, decide};
+use merak_app::ratelimit::Api;
 use merak_wire::nacos::payload::{Payload, framed};
 use std::sync::Arc;
 
@@ -135,6 +136,7 @@ pub(super) fn naming(session: &Session) -> Result<&Session, Failure> {
 /// Lets a request through the gate, or turns it away. Where anybody may pass, nothing is looked for in it.
 async fn pass(connection: &Connection, request: &Payload, permission: Permission) -> Result<(), Failure> {
     let server = &connection.server;
+    server.access.limit(connection.peer.ip(), Api::Grpc(request.kind()))?;
     if decide(server.access.mode(), permission, &Caller::Anonymous) == Verdict::Allow {
         return Ok(());
     }

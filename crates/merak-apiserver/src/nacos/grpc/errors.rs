@@ -8,6 +8,7 @@
 use merak_app::access::AccountError;
 use merak_app::clients::ClientError;
 use merak_app::naming::NamingError;
+use merak_app::ratelimit::Limited;
 use merak_domain::ErrorKind;
 use merak_domain::naming::Refusal;
 use merak_domain::naming::rules::Fault;
@@ -71,6 +72,9 @@ pub(super) enum Failure {
     /// Nobody known, or not allowed.
     #[error("not allowed: log in, or ask for the permission")]
     Refused,
+    /// The caller asks too much.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// A password could not be checked.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -117,6 +121,8 @@ impl Failure {
             Failure::TooMany(_) => typed(50_310),
             Failure::TooManyMatches => typed(50_311),
             Failure::Refused => typed(403),
+            // What Nacos says when its own flow control is over its threshold.
+            Failure::Limited(_) => typed(503),
             Failure::Account(failed) => typed(of_kind(failed.kind())),
             Failure::Naming(failed) => typed(of_kind(failed.kind())),
         }
@@ -172,6 +178,7 @@ mod tests {
             (Failure::TooMany("patterns"), true, 500, 50_310),
             (Failure::TooManyMatches, true, 500, 50_311),
             (Failure::Refused, true, 500, 403),
+            (Failure::Limited(Limited::Ip), true, 500, 503),
             (Failure::Account(AccountError::Busy), true, 500, 503),
             (naming(Refusal::OtherKind { ephemeral: true }), false, 400, 400),
             (naming(Refusal::NoSuchService), true, 500, 404),

@@ -8,7 +8,9 @@ use super::errors::Failure;
 use super::{NacosGrpc, answers};
 use bytes::Bytes;
 use merak_app::commit::Which;
+use merak_app::history::{Origin, Over};
 use merak_app::naming::Acknowledge;
+use merak_app::timeline::Actor;
 use merak_domain::naming::Kind;
 use merak_wire::nacos::request::{BatchInstanceRequest, Instance, InstanceRequest, read};
 
@@ -68,16 +70,18 @@ pub(super) async fn persistent(server: &NacosGrpc, session: &Session, json: &[u8
     let named = Named::read(&said.namespace, &said.group, &said.service);
     let service = named.service()?;
     let (instance, by) = (instance_of(said.instance)?, session.client.actor());
+    let from = Actor::Client(session.client.about.peer.ip());
+    let naming = server.naming.by(Origin::new(from, Over::NacosGrpc));
     match &*said.kind.as_text() {
         "registerInstance" => {
             let registration = convert::registration(&instance, Kind::Persistent)?;
-            server.naming.register(service, registration, Acknowledge::Done, by).await?;
+            naming.register(service, registration, Acknowledge::Done, by).await?;
             Ok(answers::registered())
         }
         "deregisterInstance" => {
             let key = convert::key(&instance)?;
-            if let Some(found) = server.naming.by_address(service, key.address()) {
-                server.naming.deregister(service, found.key.as_ref(), Which::Durable, by).await?;
+            if let Some(found) = naming.by_address(service, key.address()) {
+                naming.deregister(service, found.key.as_ref(), Which::Durable, by).await?;
             }
             Ok(answers::deregistered())
         }

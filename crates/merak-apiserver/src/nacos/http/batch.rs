@@ -56,7 +56,7 @@ pub(in crate::nacos) async fn change(
     }
     let set = async |found: Arc<Instance>, metadata: Metadata| {
         let change = OperatorChange { metadata: Some(metadata), ..OperatorChange::default() };
-        match nacos.naming.operate(service, found.key.as_ref(), change, params.operator()).await {
+        match nacos.on_behalf(params).operate(service, found.key.as_ref(), change, params.operator()).await {
             Ok(_) => Ok(Some(name(&found))),
             Err(NamingError::Refused(Refusal::NoSuchInstance | Refusal::NoSuchService)) => Ok(None),
             Err(error) => Err(Failure::from(error)),

@@ -13,6 +13,6 @@ pub(super) async fn update(nacos: &NacosHttp, params: &Params) -> Reply {
     let service = convert::service(params)?;
     let name = convert::named_cluster(params)?.ok_or(Failure::Missing("clusterName"))?;
     let spec = convert::cluster_spec(params)?;
-    nacos.naming.update_cluster(service, &ClusterName::new(name), spec).await?;
+    nacos.on_behalf(params).update_cluster(service, &ClusterName::new(name), spec).await?;
     ok()
 }

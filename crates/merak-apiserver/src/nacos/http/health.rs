@@ -29,7 +29,7 @@ pub(super) async fn set(nacos: &NacosHttp, params: &Params) -> Reply {
     }
     let found = nacos.naming.by_address(service, &address.to_address());
     if let Some(found) = found.filter(|found| found.cluster == cluster) {
-        nacos.naming.set_health(service, found.key.as_ref(), healthy, params.operator()).await?;
+        nacos.on_behalf(params).set_health(service, found.key.as_ref(), healthy, params.operator()).await?;
     }
     ok()
 }

@@ -9,8 +9,7 @@ use crate::nacos::encode;
 use crate::nacos::errors::Failure;
 use merak_app::commit::Which;
 use merak_app::naming::{Acknowledge, NamingError};
-use merak_app::timeline::Actor;
-use merak_domain::naming::{AddressRef, Instance, InstanceRef, OperatorChange, Refusal, ServiceRef};
+use merak_domain::naming::{AddressRef, Instance, InstanceRef, Kind, OperatorChange, Refusal, ServiceRef};
 use merak_wire::nacos::json::push_text;
 use std::sync::Arc;
 
@@ -18,7 +17,13 @@ use std::sync::Arc;
 pub(super) async fn register(nacos: &NacosHttp, params: &Params) -> Reply {
     let service = convert::service(params)?;
     let registration = convert::registration(params, &nacos.switches)?;
-    nacos.naming.register(service, registration, Acknowledge::Done, params.actor()).await?;
+    let by = params.actor();
+    if registration.kind == Kind::Ephemeral {
+        nacos.naming.register(service, registration, Acknowledge::Done, by).await?;
+    } else {
+        let naming = nacos.naming.by(params.client_origin());
+        naming.register(service, registration, Acknowledge::Done, by).await?;
+    }
     ok()
 }
 
@@ -31,7 +36,7 @@ pub(super) async fn update(nacos: &NacosHttp, params: &Params) -> Reply {
     };
     let change =
         OperatorChange { weight: Some(said.weight), enabled: said.enabled, metadata: Some(said.metadata) };
-    operate(nacos, service, &found, change, params.operator()).await
+    operate(nacos, service, &found, change, params).await
 }
 
 /// PATCH: an operator sets what is given.
@@ -43,7 +48,7 @@ pub(super) async fn patch(nacos: &NacosHttp, params: &Params) -> Reply {
     if change == OperatorChange::default() {
         return ok();
     }
-    operate(nacos, service, &found, change, params.operator()).await
+    operate(nacos, service, &found, change, params).await
 }
 
 /// DELETE: one that is not there, or of the other kind, is no error. The cluster does not matter.
@@ -54,7 +59,8 @@ pub(super) async fn deregister(nacos: &NacosHttp, params: &Params) -> Reply {
         let (which, by) = (Which::Loose, params.actor());
         nacos.naming.deregister(service, InstanceRef::Address(address), which, by).await?;
     } else if let Some(found) = nacos.naming.by_address(service, &address.to_address()) {
-        nacos.naming.deregister(service, found.key.as_ref(), Which::Durable, params.actor()).await?;
+        let naming = nacos.naming.by(params.client_origin());
+        naming.deregister(service, found.key.as_ref(), Which::Durable, params.actor()).await?;
     }
     ok()
 }
@@ -83,9 +89,9 @@ async fn operate(
     service: ServiceRef<'_>,
     found: &Instance,
     change: OperatorChange,
-    by: Actor,
+    params: &Params,
 ) -> Reply {
-    match nacos.naming.operate(service, found.key.as_ref(), change, by).await {
+    match nacos.on_behalf(params).operate(service, found.key.as_ref(), change, params.operator()).await {
         // It went in between: the same as one that was not there.
         Ok(_) | Err(NamingError::Refused(Refusal::NoSuchInstance)) => ok(),
         Err(error) => Err(error.into()),

@@ -8,9 +8,8 @@ use super::params::Params;
 use super::reply::{Reply, json};
 use crate::nacos::errors::Failure;
 use http::{HeaderValue, header};
-use merak_app::access::AccountError;
+use merak_app::access::AccessError;
 use merak_wire::nacos::json::{push_bool, push_integer, push_text};
-use std::sync::Arc;
 
 /// POST `/auth/login` and `/auth/users/login`: a token for a name and a password, also in the header
 /// in which requests may bring it back.
@@ -22,7 +21,7 @@ pub(super) async fn login(nacos: &NacosHttp, params: &Params) -> Reply {
     body.extend_from_slice(br#","tokenTtl":"#);
     push_integer(&mut body, issued.life_seconds);
     body.extend_from_slice(br#","globalAdmin":"#);
-    push_bool(&mut body, user.admin);
+    push_bool(&mut body, user.is_admin());
     body.extend_from_slice(br#","username":"#);
     push_text(&mut body, &user.name);
     body.push(b'}');
@@ -37,13 +36,10 @@ pub(super) async fn login(nacos: &NacosHttp, params: &Params) -> Reply {
 pub(super) async fn change_password(nacos: &NacosHttp, params: &Params) -> Reply {
     let name = params.required("username")?;
     let password = params.required("newPassword")?;
-    let changed = nacos.access.accounts().with_password(name, password).await;
-    let user = changed.map_err(|error| match error {
-        AccountError::WrongPassword => Failure::NoSuchUser,
-        other => other.into(),
+    nacos.registrar.by(params.origin()).put_password(name, password).await.map_err(|error| match error {
+        AccessError::Account(error) => error.into(),
+        AccessError::Commit(error) => error.into(),
+        _ => Failure::NoSuchUser,
     })?;
-    nacos.naming.put_user(Arc::new(user)).await?;
-    (nacos.on_password_changed)(name);
-    tracing::info!(user = name, "a password was changed");
     json(r#"{"code":200,"message":null,"data":"update user ok!"}"#)
 }

@@ -39,10 +39,13 @@ use ::http::request::Parts;
 use ::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use hyper::body::Incoming;
-use merak_app::access::{Access, AccountError, Caller, Credentials, Permission, Verdict, decide};
+use merak_app::access::{
+    Access, AccountError, Caller, Credentials, Permission, Registrar, Verdict, decide,
+};
 use merak_app::metrics::Metrics;
 use merak_app::naming::Naming;
-use merak_app::ports::Clock;
+use merak_app::ports::{Clock, LogLevels};
+use merak_app::ratelimit::Api;
 use merak_app::switches::Switches;
 use params::{Params, Sender};
 use std::net::SocketAddr;
@@ -73,8 +76,10 @@ pub struct NacosParts {
     pub body_max: usize,
     /// Whether the server may be sent requests.
     pub is_ready: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// Told the name of a user whose password was changed, after that is durable.
-    pub on_password_changed: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Changes passwords.
+    pub registrar: Registrar,
+    /// What is logged.
+    pub logs: Arc<dyn LogLevels>,
 }
 
 /// The Nacos HTTP server: everything under `/nacos`.
@@ -90,7 +95,8 @@ pub struct NacosHttp {
     udp: Option<Arc<UdpPush>>,
     body_max: usize,
     is_ready: Arc<dyn Fn() -> bool + Send + Sync>,
-    on_password_changed: Arc<dyn Fn(&str) + Send + Sync>,
+    registrar: Registrar,
+    logs: Arc<dyn LogLevels>,
     router: Router<NacosHttp, Params>,
 }
 
@@ -110,7 +116,8 @@ impl NacosHttp {
             udp: parts.udp,
             body_max: parts.body_max,
             is_ready: parts.is_ready,
-            on_password_changed: parts.on_password_changed,
+            registrar: parts.registrar,
+            logs: parts.logs,
             router: routes::router(),
         })
     }
@@ -127,6 +134,10 @@ impl NacosHttp {
         };
         if let Some(answer) = self.kept_out(&head) {
             return answer;
+        }
+        let api = Api::Http { method: head.method.as_str(), path: head.uri.path() };
+        if let Err(limited) = self.access.limit(peer.ip(), api) {
+            return reply::failure(&limited.into());
         }
         let answered = match form(&head, body, self.body_max).await {
             Ok(form) => self.pass(route, &head, &form, peer).await,
@@ -169,12 +180,13 @@ impl NacosHttp {
         peer: SocketAddr,
     ) -> Result<Response<Body>, Failure> {
         let params = Params::parse(head.uri.query().unwrap_or_default().as_bytes(), form)?
-            .sent_by(Sender { peer, agent: agent(head) });
+            .sent_by(Sender { peer, agent: agent(head), user: None });
         let params = match route.parameter(head.uri.path().trim_end_matches('/')) {
             Some((name, value)) => params.with_path(name, value)?,
             None => params,
         };
-        match self.check(route.permission, head, &params).await? {
+        let (verdict, caller) = self.check(route.permission, head, &params).await?;
+        match verdict {
             Verdict::Allow => {}
             Verdict::AllowButWouldRefuse => {
                 self.metrics.access_refused.inc();
@@ -185,7 +197,7 @@ impl NacosHttp {
             }
             Verdict::Forbidden => return Ok(self.refuse("this user may not do that", head)),
         }
-        Ok((route.handler)(Arc::clone(self), params).await)
+        Ok((route.handler)(Arc::clone(self), params.by_user(&caller)).await)
     }
 
     /// Where anybody may pass, nothing is looked for in the request.
@@ -194,11 +206,16 @@ impl NacosHttp {
         permission: Permission,
         head: &Parts,
         params: &Params,
-    ) -> Result<Verdict, AccountError> {
+    ) -> Result<(Verdict, Caller), AccountError> {
         if decide(self.access.mode(), permission, &Caller::Anonymous) == Verdict::Allow {
-            return Ok(Verdict::Allow);
+            return Ok((Verdict::Allow, Caller::Anonymous));
         }
-        self.access.check(permission, credentials(head, params)).await
+        self.access.identify(permission, credentials(head, params)).await
+    }
+
+    /// The use cases, on behalf of the operator who asks.
+    fn on_behalf(&self, params: &Params) -> Naming {
+        self.naming.by(params.origin())
     }
 
     fn refuse(&self, message: &str, head: &Parts) -> Response<Body> {

@@ -8,6 +8,7 @@ use super::reply::{Reply, json, ok};
 use super::{NacosHttp, convert};
 use crate::nacos::errors::Failure;
 use crate::nacos::switches::{Generation, status_name};
+use merak_app::ports::{LogLevel, NoSuchScope};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// GET `/switches`.
@@ -80,10 +81,39 @@ pub(super) async fn push_state(nacos: &NacosHttp, params: &Params) -> Reply {
     ))
 }
 
-/// PUT `/log`: sets the level of one of Nacos's own loggers, of which there are none here. As with a name that Nacos
-/// does not know, nothing changes and that is no error; the level of this server is a setting (`log.level`).
-pub(super) async fn set_log_level(_: &NacosHttp, params: &Params) -> Reply {
-    let (logger, level) = (params.required("logName")?, params.required("logLevel")?);
-    tracing::info!(logger, level, "there is no such logger here; see the setting log.level");
+/// The loggers of Nacos that have a scope here; the scopes themselves may be named too.
+const LOGGERS: &[(&str, &str)] = &[
+    ("naming-main", "naming"),
+    ("naming-event", "cache"),
+    ("naming-push", "push"),
+    ("naming-rt", "healthcheck"),
+    ("core-auth", "auth"),
+    ("nacos", "nacos-apiserver"),
+    ("ROOT", "default"),
+];
+
+/// PUT `/log`: sets the level of a logger, until the server is started again. As in Nacos, a name that is not known, or no
+/// level, changes nothing and is no error.
+pub(super) async fn set_log_level(nacos: &NacosHttp, params: &Params) -> Reply {
+    let (logger, word) = (params.required("logName")?, params.required("logLevel")?);
+    let scope = LOGGERS.iter().find(|(name, _)| *name == logger).map_or(logger, |(_, scope)| scope);
+    let by = params.sender().peer.ip();
+    match level(word).map(|level| nacos.logs.set(scope, level)) {
+        Some(Ok(())) => tracing::info!(logger, scope, level = word, %by, "an operator set a log level"),
+        Some(Err(NoSuchScope)) => tracing::info!(logger, %by, "there is no such logger here"),
+        None => tracing::info!(level = word, %by, "there is no such log level"),
+    }
     ok()
+}
+
+fn level(word: &str) -> Option<LogLevel> {
+    Some(match word.to_ascii_uppercase().as_str() {
+        "OFF" => LogLevel::Off,
+        "ERROR" => LogLevel::Error,
+        "WARN" => LogLevel::Warn,
+        "INFO" => LogLevel::Info,
+        "DEBUG" => LogLevel::Debug,
+        "TRACE" | "ALL" => LogLevel::Trace,
+        _ => return None,
+    })
 }

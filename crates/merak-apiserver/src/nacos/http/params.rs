@@ -6,6 +6,8 @@
 
 use crate::nacos::errors::Failure;
 use http::HeaderValue;
+use merak_app::access::Caller;
+use merak_app::history::{Origin, Over};
 use merak_app::timeline::Actor;
 use percent_encoding::percent_decode_str;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -31,12 +33,14 @@ pub(in crate::nacos) struct Sender {
     pub(in crate::nacos) peer: SocketAddr,
     /// The client library and its version, as it says itself.
     pub(in crate::nacos) agent: Option<HeaderValue>,
+    /// The user it is logged in as, where somebody looked.
+    pub(in crate::nacos) user: Option<Box<str>>,
 }
 
 /// Nobody in particular.
 impl Default for Sender {
     fn default() -> Sender {
-        Sender { peer: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), agent: None }
+        Sender { peer: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), agent: None, user: None }
     }
 }
 
@@ -80,6 +84,14 @@ impl Params {
         Params { sender, ..self }
     }
 
+    /// The same, by whoever is logged in.
+    pub(in crate::nacos) fn by_user(mut self, caller: &Caller) -> Params {
+        if let Caller::Known(user) = caller {
+            self.sender.user = Some(user.name.clone());
+        }
+        self
+    }
+
     /// Who sent them.
     pub(in crate::nacos) fn sender(&self) -> &Sender {
         &self.sender
@@ -93,6 +105,24 @@ impl Params {
     /// On whose behalf an operator's write is made.
     pub(in crate::nacos) fn operator(&self) -> Actor {
         Actor::Operator(self.sender.peer.ip())
+    }
+
+    /// Who is recorded to have asked for an operator's write.
+    pub(in crate::nacos) fn origin(&self) -> Origin {
+        self.named(self.operator())
+    }
+
+    /// Who is recorded to have asked for a client's write.
+    pub(in crate::nacos) fn client_origin(&self) -> Origin {
+        self.named(self.actor())
+    }
+
+    fn named(&self, by: Actor) -> Origin {
+        let origin = Origin::new(by, Over::NacosHttp);
+        match &self.sender.user {
+            Some(user) => origin.as_user(user),
+            None => origin,
+        }
     }
 
     /// A value as it was given, unless it is missing or blank.

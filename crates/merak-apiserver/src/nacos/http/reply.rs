@@ -7,6 +7,7 @@ use crate::common::body::Body;
 use crate::nacos::errors::Failure;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use merak_domain::calendar::date;
 use merak_wire::nacos::json::{push_integer, push_text};
 use std::error::Error;
 use std::io::Write as _;
@@ -95,17 +96,10 @@ fn response(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Respo
     response
 }
 
-/// `2026-01-31T09:00:00.000+00:00`. The date from the days since 1970 by the usual shift to years from March.
+/// `2026-01-31T09:00:00.000+00:00`.
 fn push_time(into: &mut Vec<u8>, wall_ms: u64) {
     let (days, in_day) = (wall_ms / 86_400_000, wall_ms % 86_400_000);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (year, month, day) = date(days);
     let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);
     let (second, milli) = (in_day / 1_000 % 60, in_day % 1_000);
     write!(into, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}+00:00")

@@ -23,7 +23,7 @@ const EXPRESSION_BYTES_MAX: usize = 1 << 20;
 /// POST: makes a service, for persistent instances as Nacos does.
 pub(super) async fn create(nacos: &NacosHttp, params: &Params) -> Reply {
     let (service, spec) = (convert::service(params)?, spec(params)?);
-    nacos.naming.create_service(service, spec).await?;
+    nacos.on_behalf(params).create_service(service, spec).await?;
     ok()
 }
 
@@ -42,13 +42,13 @@ pub(super) async fn update(nacos: &NacosHttp, params: &Params) -> Reply {
     let service = convert::service(params)?;
     let protect_threshold = convert::protect_threshold(params.required("protectThreshold")?.trim())?;
     let (metadata, selector) = (convert::metadata(params)?, convert::selector(params)?);
-    nacos.naming.update_service(service, protect_threshold, metadata, selector).await?;
+    nacos.on_behalf(params).update_service(service, protect_threshold, metadata, selector).await?;
     ok()
 }
 
 /// DELETE: removes a service without instances.
 pub(super) async fn delete(nacos: &NacosHttp, params: &Params) -> Reply {
-    nacos.naming.delete_service(convert::service(params)?).await?;
+    nacos.on_behalf(params).delete_service(convert::service(params)?).await?;
     ok()
 }
 

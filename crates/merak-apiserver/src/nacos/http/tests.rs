@@ -10,13 +10,14 @@ use crate::common::route::{Match, Route};
 use crate::nacos::grpc::{NacosGrpc, NacosGrpcParts};
 use ::http::{Request, header};
 use http_body_util::BodyExt as _;
-use merak_app::access::{Access, Accounts, Mode, Permission, Tokens};
+use merak_app::access::{Access, Accounts, Mode, Permission, Registrar, Tokens};
 use merak_app::clients::{self, Clients};
 use merak_app::commit;
 use merak_app::metrics::Metrics;
 use merak_app::naming::{Acknowledge, Naming, Settings};
-use merak_app::ports::Clock;
+use merak_app::ports::{Clock, LogLevel};
 use merak_app::registry::Registry;
+use merak_app::testing::fake_logs::FakeLogs;
 use merak_app::testing::memory_store::MemoryStore;
 use merak_domain::Moment;
 use merak_domain::naming::instance::ClusterName;
@@ -49,6 +50,7 @@ impl Clock for Still {
 
 pub(super) struct Rig {
     pub(super) nacos: Arc<NacosHttp>,
+    logs: Arc<FakeLogs>,
     store: MemoryStore,
     changed_passwords: Arc<Mutex<Vec<String>>>,
     /// Ends the committer with the rig.
@@ -87,6 +89,12 @@ pub(super) fn rig(mode: Mode) -> Rig {
     let settings = Settings { auto_create_service: true, auto_create_namespace: true };
     let changed_passwords = Arc::<Mutex<Vec<String>>>::default();
     let told = Arc::clone(&changed_passwords);
+    let registrar = Registrar::new(
+        Arc::clone(&accounts),
+        commits.clone(),
+        Arc::clone(&clock),
+        Arc::new(move |name| told.lock().push(name.into())),
+    );
     let naming = Naming::new(registry, commits, Arc::clone(&metrics), settings);
     let access = Arc::new(Access::new(mode, accounts, Tokens::new(&[7; 32]), Arc::clone(&clock)));
     let lives = clients::Settings { linger: Duration::ZERO, redo: Duration::ZERO };
@@ -99,6 +107,7 @@ pub(super) fn rig(mode: Mode) -> Rig {
         switches: Arc::default(),
         is_ready: Arc::new(|| true),
     });
+    let logs = Arc::new(FakeLogs::default());
     let nacos = NacosHttp::new(NacosParts {
         naming,
         grpc,
@@ -110,9 +119,10 @@ pub(super) fn rig(mode: Mode) -> Rig {
         udp: None,
         body_max: 1 << 20,
         is_ready: Arc::new(|| true),
-        on_password_changed: Arc::new(move |name| told.lock().push(name.into())),
+        registrar,
+        logs: logs.clone(),
     });
-    Rig { nacos, store, changed_passwords, _committer: running }
+    Rig { nacos, logs, store, changed_passwords, _committer: running }
 }
 
 /// Answers whatever the listener would hand over: `line` is method and path with query.
@@ -167,10 +177,30 @@ async fn every_route_asks_who_it_is() {
             let expected = match route.permission {
                 Permission::Public => false,
                 Permission::ClientRead | Permission::ClientWrite => mode == Mode::Enforce,
-                Permission::Admin => true,
+                // None of the console of Polaris is here.
+                Permission::ConsoleRead | Permission::ConsoleWrite => unreachable!("not over Nacos"),
+                Permission::Account | Permission::Admin => true,
             };
             assert_eq!(refused(&answered), expected, "{} {} in {mode:?}", route.method, route.path);
         }
+    }
+}
+
+/// An operator's word counts, by the logger's name or by the scope's; anything else changes nothing.
+#[tokio::test]
+async fn log_levels_are_turned() {
+    let rig = rig(Mode::Open);
+    for (query, scope, expected) in [
+        ("logName=naming-main&logLevel=DEBUG", "naming", LogLevel::Debug),
+        ("logName=push&logLevel=off", "push", LogLevel::Off),
+        ("logName=naming-raft&logLevel=ERROR", "default", LogLevel::Info),
+        ("logName=ROOT&logLevel=LOUD", "default", LogLevel::Info),
+        ("logName=ROOT&logLevel=WARN", "default", LogLevel::Warn),
+    ] {
+        let params = Params::parse(query.as_bytes(), b"").expect("parses");
+        let answer = super::operator::set_log_level(&rig.nacos, &params).await;
+        assert!(answer.is_ok(), "{query}");
+        assert_eq!(rig.logs.level(scope), Some(expected), "{query}");
     }
 }
 

@@ -29,10 +29,36 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// The code that an answer to Discover begins with, wherever it is; 0 for one that has none.
+    pub(super) fn code(&self) -> u32 {
+        let of = |bytes: &Bytes| code_in_front(bytes);
+        of(&self.own).or_else(|| of(&self.shared)).unwrap_or(0)
+    }
+
     /// An answer that shares `shared`.
     pub(super) fn sharing(shared: Bytes, own: &impl Message) -> Answer {
         Answer { shared, own: own.encode_to_vec().into() }
     }
+}
+
+impl Answer {
+    /// All of it in one piece.
+    pub(super) fn joined(self) -> Bytes {
+        if self.shared.is_empty() {
+            return self.own;
+        }
+        [self.shared, self.own].concat().into()
+    }
+}
+
+/// The code of an answer whose first field it is: a message of one number. Fields are encoded in the order of their
+/// numbers, so that the code, if it is there, comes first.
+fn code_in_front(bytes: &[u8]) -> Option<u32> {
+    const CODE: u8 = 1 << 3 | 2;
+    const VALUE: u8 = 1 << 3;
+    let (&length, rest) = bytes.strip_prefix(&[CODE])?.split_first()?;
+    let mut value = rest.get(..usize::from(length))?.strip_prefix(&[VALUE])?;
+    prost::encoding::decode_varint(&mut value).ok().and_then(|code| u32::try_from(code).ok())
 }
 
 impl<M: Message> From<M> for Answer {
@@ -113,5 +139,26 @@ mod tests {
         own.encode(&mut bytes).expect("a vector grows");
         let read = DiscoverResponse::decode(bytes.as_slice()).expect("decodes");
         assert_eq!(read, DiscoverResponse { direction: 1, ..shared });
+    }
+
+    /// What dashboards are told of an answer that is bytes already.
+    #[test]
+    fn the_code_is_in_front() {
+        let of = |code| DiscoverResponse {
+            code,
+            info: Some("x".into()),
+            r#type: 1,
+            ..DiscoverResponse::default()
+        };
+        let shared = Bytes::from(of(Some(200_000)).encode_to_vec());
+        for (name, answer, expected) in [
+            ("its own", Answer::from(of(Some(400_202))), 400_202),
+            ("shared", Answer::sharing(shared, &of(None)), 200_000),
+            ("none", Answer::from(of(None)), 0),
+            ("a zero", Answer::from(of(Some(0))), 0),
+            ("nothing at all", Answer { shared: Bytes::new(), own: Bytes::new() }, 0),
+        ] {
+            assert_eq!(answer.code(), expected, "{name}");
+        }
     }
 }

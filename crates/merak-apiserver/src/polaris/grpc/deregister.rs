@@ -16,7 +16,12 @@ use merak_wire::polaris::v1::{Instance, Response};
 
 impl PolarisGrpc {
     /// Answers a deregistration with the request and the id.
-    pub(super) async fn deregister(&self, mut said: Instance, by: Actor) -> Response {
+    pub(in crate::polaris) async fn deregister(&self, mut said: Instance, by: Actor) -> Response {
+        if let Ok(target) = check::deregistration(&said)
+            && let Err(code) = self.limit_instance(target)
+        {
+            return Response { instance: Some(said), ..response(code) };
+        }
         let (gone, id) = match check::deregistration(&said) {
             Err(code) => return Response { instance: Some(said), ..response(code) },
             Ok(Target::Id(id)) => (self.deregister_id(id, &said, by).await, None),
@@ -34,6 +39,19 @@ impl PolarisGrpc {
         }
         let code = gone.map_or_else(|error| errors::code(&error), |_| codes::EXECUTE_SUCCESS);
         Response { instance: Some(said), ..response(code) }
+    }
+
+    /// Takes a request about an instance in; the error is the code that says it is one too many.
+    pub(in crate::polaris) fn limit_instance(&self, target: Target<'_>) -> Result<(), u32> {
+        let id = || match target {
+            Target::Id(id) => InstanceId::parse(id),
+            // Without an address there is no instance; all such requests share a bucket.
+            Target::Address(named) => named.address().map_or_else(
+                || InstanceId::parse(""),
+                |address| convert::computed_id(named.service, address),
+            ),
+        };
+        self.access.limit_instance(id).map_err(errors::limited)
     }
 
     async fn deregister_id(&self, text: &str, said: &Instance, by: Actor) -> Result<bool, NamingError> {

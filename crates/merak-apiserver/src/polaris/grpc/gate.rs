@@ -2,13 +2,20 @@
 //!
 //! Invariant: no handler sees a message that the gate has not let through, so whoever is refused is not even told
 //! what else is wrong with the message (upstream checks parameters first).
-//! Not here: the decision (`app::access`), which permission a method needs ([`super::methods`]).
+//! Not here: the decision (`app::access`), codes and texts ([`super::super::admission`]), which permission a method
+//! needs ([`super::methods`]).
 
+use super::super::admission::{self, Asked, Told};
+use super::super::errors;
 use super::PolarisGrpc;
-use merak_app::access::{Credentials, Permission, Verdict};
+use super::methods::{Kind, Method};
+use merak_app::access::{Pass, Permission};
+use merak_app::naming::Naming;
+use merak_app::ratelimit::Api;
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{Client, DelHeartbeatsRequest, DelHeartbeatsResponse, GetHeartbeatsRequest};
-use merak_wire::polaris::v1::{GetHeartbeatsResponse, Instance, Response};
+use merak_wire::polaris::v1::{GetHeartbeatsResponse, Instance, Response, ServiceContract};
+use std::net::IpAddr;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
@@ -21,11 +28,33 @@ pub(super) trait Ask {
     fn token(&self) -> Option<&str> {
         None
     }
+
+    /// What it asks for, where policies have a say in it.
+    fn asks(&self, _: Kind, _: &Naming) -> Option<Asked<'_>> {
+        None
+    }
 }
 
 impl Ask for Instance {
     fn token(&self) -> Option<&str> {
         self.service_token.as_deref()
+    }
+
+    fn asks(&self, kind: Kind, naming: &Naming) -> Option<Asked<'_>> {
+        match kind {
+            Kind::Register => Some(Asked::to_register(self)),
+            Kind::Deregister => Some(Asked::to_deregister(self, naming)),
+            _ => None,
+        }
+    }
+}
+
+impl Ask for ServiceContract {
+    fn asks(&self, kind: Kind, _: &Naming) -> Option<Asked<'_>> {
+        match kind {
+            Kind::ReportContract => Some(Asked::to_report(self)),
+            _ => Some(Asked::to_read(self)),
+        }
     }
 }
 
@@ -35,32 +64,61 @@ impl Ask for DelHeartbeatsRequest {}
 
 /// An answer of a unary call.
 pub(super) trait Refusable: Sized {
-    /// Tells a caller that it must log in: by a code, where the message has room for one.
-    fn refused() -> Result<Self, Status>;
+    /// Tells a caller that it may not go on: by a code, where the message has room for one.
+    fn refused(told: Told) -> Result<Self, Status>;
+
+    /// Tells a caller that it asks too much, by this code where the message has room for one.
+    fn limited(code: u32) -> Result<Self, Status>;
+
+    /// Its code, for those who count.
+    fn code(&self) -> u32 {
+        codes::EXECUTE_SUCCESS
+    }
 }
 
 impl Refusable for Response {
-    fn refused() -> Result<Self, Status> {
-        Ok(super::response(codes::NOT_ALLOWED_ACCESS))
+    fn refused(told: Told) -> Result<Self, Status> {
+        Ok(Response { info: Some(told.info.into_owned()), ..super::response(told.code) })
+    }
+
+    fn limited(code: u32) -> Result<Self, Status> {
+        Ok(super::response(code))
+    }
+
+    fn code(&self) -> u32 {
+        self.code.unwrap_or(0)
     }
 }
 
 impl Refusable for DelHeartbeatsResponse {
-    fn refused() -> Result<Self, Status> {
-        let code = codes::NOT_ALLOWED_ACCESS;
+    fn refused(told: Told) -> Result<Self, Status> {
+        Ok(DelHeartbeatsResponse { code: told.code, info: told.info.into_owned() })
+    }
+
+    fn limited(code: u32) -> Result<Self, Status> {
         Ok(DelHeartbeatsResponse { code, info: codes::info(code).to_owned() })
+    }
+
+    fn code(&self) -> u32 {
+        // Success is said by no code.
+        if self.code == 0 { codes::EXECUTE_SUCCESS } else { self.code }
     }
 }
 
 impl Refusable for GetHeartbeatsResponse {
-    fn refused() -> Result<Self, Status> {
-        Err(unauthenticated())
+    fn refused(told: Told) -> Result<Self, Status> {
+        Err(Status::unauthenticated(told.info))
+    }
+
+    fn limited(code: u32) -> Result<Self, Status> {
+        Err(exhausted(code))
     }
 }
 
-/// For answers without a code: those of the batched heartbeats, which servers send and SDKs do not.
-pub(super) fn unauthenticated() -> Status {
-    Status::unauthenticated(codes::info(codes::NOT_ALLOWED_ACCESS))
+/// One request too many, for answers without a code: those of the batched heartbeats, which servers send and SDKs do
+/// not.
+pub(super) fn exhausted(code: u32) -> Status {
+    Status::resource_exhausted(codes::info(code))
 }
 
 /// The token of a call, unless its messages bring another.
@@ -69,25 +127,19 @@ pub(super) fn header_token(headers: &MetadataMap) -> &str {
 }
 
 impl PolarisGrpc {
-    /// Whether a request goes on to its handler.
-    pub(super) async fn admits(&self, permission: Permission, token: &str) -> bool {
-        let credentials = Credentials { token: Some(token), password: None };
-        match self.access.check(permission, credentials).await {
-            Ok(Verdict::Allow) => true,
-            Ok(Verdict::AllowButWouldRefuse) => {
-                self.metrics.access_refused.inc();
-                tracing::debug!(?permission, "mode enforce would refuse this request");
-                true
-            }
-            Ok(Verdict::Unauthenticated | Verdict::Forbidden) => {
-                self.metrics.access_refused.inc();
-                false
-            }
-            Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "the caller could not be checked");
-                self.metrics.access_refused.inc();
-                false
-            }
-        }
+    /// Takes a request in; the error is the code that says it is one too many.
+    pub(super) fn limit(&self, peer: IpAddr, method: Method) -> Result<(), u32> {
+        self.access.limit(peer, Api::Grpc(method.path)).map_err(errors::limited)
+    }
+
+    /// Lets a request go on to its handler, or says why not.
+    pub(in crate::polaris) async fn admit<'a>(
+        &'a self,
+        permission: Permission,
+        token: &str,
+        asks: impl FnOnce(&'a Naming) -> Option<Asked<'a>>,
+    ) -> Result<Pass, Told> {
+        let gate = admission::Gate { access: &self.access, metrics: &self.metrics, naming: &self.naming };
+        gate.admit(permission, token, || asks(&self.naming)).await
     }
 }

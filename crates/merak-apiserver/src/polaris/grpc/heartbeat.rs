@@ -8,21 +8,22 @@
 use super::super::check::{self, Target};
 use super::call::Requests;
 use super::codec::Answer;
+use super::methods::Method;
 use super::{PolarisGrpc, gate, response};
 use futures_util::StreamExt as _;
-use merak_app::access::Permission;
 use merak_domain::naming::{InstanceId, InstanceRef, Kind, ServiceKey, ServiceRef};
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{
-    GetHeartbeatsRequest, GetHeartbeatsResponse, HeartbeatRecord, HeartbeatsRequest, HeartbeatsResponse,
-    Instance, Response,
+    DelHeartbeatsRequest, DelHeartbeatsResponse, GetHeartbeatsRequest, GetHeartbeatsResponse, HeartbeatRecord,
+    HeartbeatsRequest, HeartbeatsResponse, Instance, Response,
 };
+use std::net::IpAddr;
 use std::sync::Arc;
 use tonic::Status;
 
 impl PolarisGrpc {
     /// Answers a heartbeat with the request as it was sent.
-    pub(super) fn heartbeat(&self, said: Instance) -> Response {
+    pub(in crate::polaris) fn heartbeat(&self, said: Instance) -> Response {
         let code = match check::target(&said) {
             Err(code) => code,
             Ok(Target::Id(id)) => match self.naming.by_id(&InstanceId::parse(id)) {
@@ -70,6 +71,16 @@ impl PolarisGrpc {
         GetHeartbeatsResponse { records: records.collect() }
     }
 
+    /// Forgets when these instances were heard. What is unknown is passed over.
+    pub(super) fn batch_del_heartbeat(&self, asked: &DelHeartbeatsRequest) -> DelHeartbeatsResponse {
+        for id in &asked.instance_ids {
+            if let Some((service, key)) = self.naming.by_id(&InstanceId::parse(id)) {
+                self.naming.forget_beat(ServiceKey::as_ref(&service), key.as_ref());
+            }
+        }
+        DelHeartbeatsResponse::default()
+    }
+
     fn last_heartbeat_sec(&self, id: &str) -> Option<i64> {
         let (service, key) = self.naming.by_id(&InstanceId::parse(id))?;
         let silent_ms = self.naming.silent_ms(ServiceKey::as_ref(&service), key.as_ref())?;
@@ -80,7 +91,8 @@ impl PolarisGrpc {
 /// A stream of batches that is being answered, one empty message each.
 pub(super) struct Batches {
     pub(super) server: Arc<PolarisGrpc>,
-    pub(super) permission: Permission,
+    pub(super) method: Method,
+    pub(super) peer: IpAddr,
     pub(super) token: String,
     pub(super) requests: Requests<HeartbeatsRequest>,
 }
@@ -90,10 +102,14 @@ impl Batches {
     pub(super) async fn next(mut self: Box<Self>) -> Result<Option<(Answer, Box<Batches>)>, Status> {
         let Some(batch) = self.requests.next().await.transpose()? else { return Ok(None) };
         self.server.metrics.requests.inc();
-        if !self.server.admits(self.permission, &self.token).await {
-            return Err(gate::unauthenticated());
+        let calls = self.server.calls.of(super::methods::Kind::BatchHeartbeat);
+        let begun = calls.begin();
+        self.server.limit(self.peer, self.method).map_err(gate::exhausted)?;
+        if let Err(told) = self.server.admit(self.method.permission, &self.token, |_| None).await {
+            return Err(Status::unauthenticated(told.info));
         }
         self.server.batch_heartbeat(&batch);
+        calls.note(begun, codes::EXECUTE_SUCCESS);
         Ok(Some((HeartbeatsResponse::default().into(), self)))
     }
 }

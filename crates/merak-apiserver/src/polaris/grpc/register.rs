@@ -2,29 +2,40 @@
 //!
 //! Not here: which messages are refused ([`super::super::check`]), when it is durable (`app::commit`).
 
+use super::super::admission::Asked;
 use super::super::{check, convert, errors};
 use super::{PolarisGrpc, response};
+use merak_app::access::{MadeFor, Pass, ResourceKind};
 use merak_app::naming::Acknowledge;
 use merak_app::timeline::Actor;
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{Instance, Response};
-use tonic::metadata::MetadataMap;
-
-/// The header of a client that does not wait for the disk; being there is enough.
-const ASYNC_HEADER: &str = "async-regis";
 
 impl PolarisGrpc {
     /// Answers a registration. A client needs `instance` in the answer, or it fails.
-    pub(super) async fn register(&self, headers: &MetadataMap, said: Instance, by: Actor) -> Response {
+    pub(in crate::polaris) async fn register(
+        &self,
+        acknowledge: Acknowledge,
+        said: Instance,
+        by: Actor,
+        pass: &Pass,
+    ) -> Response {
         let (named, address) = match check::registration(&said) {
             Ok(checked) => checked,
             Err(code) => return Response { instance: Some(said), ..response(code) },
         };
         let (registration, id) = convert::registration(&said, &named, address);
-        let acknowledge =
-            if headers.contains_key(ASYNC_HEADER) { Acknowledge::Queued } else { Acknowledge::Done };
+        if let Err(limited) = self.access.limit_instance(|| id.clone()) {
+            return Response { instance: Some(said), ..response(errors::limited(limited)) };
+        }
+        // Where clients may do everything nothing needs to be theirs.
+        let is_new = pass.principal().is_some() && self.naming.service(named.service).is_none();
         if let Err(error) = self.naming.register(named.service, registration, acknowledge, by).await {
-            return Response { instance: Some(said), ..response(errors::code(&error)) };
+            let info = Some(errors::info(&error).into_owned());
+            return Response { instance: Some(said), info, ..response(errors::code(&error)) };
+        }
+        if is_new {
+            self.note_made(&said, pass).await;
         }
         let host = Some(named.host.to_owned());
         let instance = Instance {
@@ -37,5 +48,16 @@ impl PolarisGrpc {
             ..Instance::default()
         };
         Response { instance: Some(instance), ..response(codes::EXECUTE_SUCCESS) }
+    }
+
+    /// A service that a registration made is its client's.
+    async fn note_made(&self, said: &Instance, pass: &Pass) {
+        let ids = vec![Asked::to_register(said).service_id().into()];
+        if let Err(error) = self.registrar.made(pass, ResourceKind::Service, ids, MadeFor::default()).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a service is not noted as its client's"
+            );
+        }
     }
 }

@@ -77,7 +77,7 @@ pub(in crate::nacos::http) async fn make(nacos: &NacosHttp, params: &Params, key
         let detail = "a namespace of this id is there";
         return Err(Refused::new(StatusCode::BAD_REQUEST, Code::NamespaceExists, detail));
     }
-    nacos.naming.create_namespace(id, description).await?;
+    nacos.on_behalf(params).create_namespace(id, description).await?;
     yes()
 }
 
@@ -103,7 +103,7 @@ pub(in crate::nacos::http) async fn delete(nacos: &NacosHttp, params: &Params) -
     match find(nacos, id(params, "namespaceId")?) {
         Found::Nothing => yes(),
         Found::Made(namespace) => {
-            nacos.naming.delete_namespace(&namespace.name).await?;
+            nacos.on_behalf(params).delete_namespace(&namespace.name).await?;
             yes()
         }
         Found::Default => {
@@ -143,7 +143,7 @@ fn push_default(json: &mut Vec<u8>) {
 }
 
 fn push_made(json: &mut Vec<u8>, namespace: &Namespace, kind: u8) {
-    push_namespace(json, &namespace.name, &namespace.comment, kind);
+    push_namespace(json, &namespace.name, &namespace.spec.comment, kind);
 }
 
 fn push_namespace(json: &mut Vec<u8>, id: &str, description: &str, kind: u8) {

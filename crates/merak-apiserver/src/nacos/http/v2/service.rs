@@ -15,7 +15,7 @@ pub(in crate::nacos::http) async fn create(nacos: &NacosHttp, params: &Params) -
     forms::check_types(params)?;
     let (service, spec) = (convert::service(params)?, v1::spec(params)?);
     let ephemeral = forms::boolean(params, "ephemeral")?.unwrap_or(false);
-    nacos.naming.create_service_for(service, spec, Some(ephemeral)).await?;
+    nacos.on_behalf(params).create_service_for(service, spec, Some(ephemeral)).await?;
     ok()
 }
 
@@ -25,13 +25,13 @@ pub(in crate::nacos::http) async fn update(nacos: &NacosHttp, params: &Params) -
     let service = convert::service(params)?;
     let threshold = params.trimmed("protectThreshold").map_or(Ok(0.0), convert::protect_threshold)?;
     let (metadata, selector) = (convert::metadata(params)?, convert::selector(params)?);
-    nacos.naming.update_service(service, threshold, metadata, selector).await?;
+    nacos.on_behalf(params).update_service(service, threshold, metadata, selector).await?;
     ok()
 }
 
 /// DELETE: removes a service without instances.
 pub(in crate::nacos::http) async fn delete(nacos: &NacosHttp, params: &Params) -> Answer {
-    nacos.naming.delete_service(convert::service(params)?).await?;
+    nacos.on_behalf(params).delete_service(convert::service(params)?).await?;
     ok()
 }
 

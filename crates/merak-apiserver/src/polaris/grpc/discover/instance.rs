@@ -2,32 +2,25 @@
 //!
 //! Invariant: the answer to a revision that is the present one is made of the question alone; any other answer is
 //! encoded once a view and shared by all who ask. Instances that take no calls are listed too: clients choose.
-//! Not here: the `Filter` of the request, which upstream's gRPC does not look at either.
+//! An alias, and a service that another namespace exports, is answered like the service itself under the name asked for.
+//! Not here: which service a name stands for (`app::naming`), the `Filter` of the request, which upstream's gRPC does not look at either.
 
 use super::super::super::check::given;
-use super::super::super::{convert, time};
+use super::super::super::{convert, describe};
 use super::super::codec::Answer;
 use super::{CHUNK, Question, is_known};
 use crate::common::mapping;
 use bytes::{Bytes, BytesMut};
 use merak_app::naming::{Naming, ServiceView};
-use merak_domain::naming::{DEFAULT_NAMESPACE, Instance, ServiceKey};
-use merak_domain::revision::composite;
+use merak_domain::naming::{DEFAULT_NAMESPACE, ServiceKey};
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::discover_response::DiscoverResponseType;
 use merak_wire::polaris::v1::{DiscoverResponse, Service};
 use prost::Message as _;
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
 /// What the memo of a view calls these answers.
 const CODEC: &str = "polaris-instance";
-
-/// Who owns a service that nobody claimed.
-const OWNER: &str = "Polaris";
-
-/// Characters of a service's id.
-const SERVICE_ID: usize = 32;
 
 /// Answers one question.
 pub(super) fn answer(naming: &Naming, question: Question, service: Option<Service>) -> Answer {
@@ -38,7 +31,8 @@ pub(super) fn answer(naming: &Naming, question: Question, service: Option<Servic
     let (Some(namespace), Some(name)) = (service.namespace.as_deref(), given(service.name.as_deref())) else {
         return question.says(codes::INVALID_SERVICE_NAME, Some(service)).into();
     };
-    let Some(view) = naming.view(mapping::service_from_polaris(namespace, name)) else {
+    let asked = mapping::service_from_polaris(namespace, name);
+    let Some(view) = naming.resolve(asked) else {
         // A client that gets its own revision back keeps the instances it has of a service that is gone.
         service.revision = Some(String::new());
         return question.says(codes::NOT_FOUND_RESOURCE, Some(service)).into();
@@ -47,22 +41,43 @@ pub(super) fn answer(naming: &Naming, question: Question, service: Option<Servic
         return question.says(codes::DATA_NO_CHANGE, Some(service)).into();
     }
     let shown = mapping::service_to_polaris(ServiceKey::as_ref(&view.key));
+    let is_itself = ServiceKey::as_ref(&view.key) == asked;
     // A name may be said in two ways (`DEFAULT_GROUP__a`); a client waits for the one it said.
-    let variant = if name == shown { "" } else { name };
-    let shared = view.memo.get_or_encode(CODEC, variant, || encode(&view, name));
+    let variant = match is_itself {
+        true if name == shown => Cow::Borrowed(""),
+        true => Cow::Borrowed(name),
+        false => Cow::Owned(format!("{namespace}\0{name}")),
+    };
+    let source_name = if is_itself { name } else { &*shown };
+    let asked = Asked { namespace, name };
+    let shared = view.memo.get_or_encode(CODEC, &variant, || encode(&view, source_name, asked));
     Answer::sharing(
         shared,
         &DiscoverResponse { direction: question.direction, ..DiscoverResponse::default() },
     )
 }
 
-fn encode(view: &ServiceView, name: &str) -> Bytes {
+/// What a client calls the service it asks for: it waits for an answer about that.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    namespace: &'a str,
+    name: &'a str,
+}
+
+/// `name` is what the service itself is called, which is another one than `asked` where that is an alias, or the name of
+/// a service that another namespace exports.
+fn encode(view: &ServiceView, name: &str, asked: Asked<'_>) -> Bytes {
     let source = service(view, name);
     let head = DiscoverResponse {
         code: Some(codes::EXECUTE_SUCCESS),
         info: Some(codes::info(codes::EXECUTE_SUCCESS).to_owned()),
         r#type: DiscoverResponseType::Instance.into(),
-        service: Some(Service { revision: Some(view.digest().to_owned()), ..source.clone() }),
+        service: Some(Service {
+            name: Some(asked.name.to_owned()),
+            namespace: Some(asked.namespace.to_owned()),
+            revision: Some(view.digest().to_owned()),
+            ..source.clone()
+        }),
         alias_for: Some(Box::new(source)),
         ..DiscoverResponse::default()
     };
@@ -77,55 +92,12 @@ fn encode(view: &ServiceView, name: &str) -> Bytes {
     bytes.freeze()
 }
 
-/// The service as one that is no alias, with its own revision.
+/// The service as one that is no alias, with its own revision. Its ports are those of its instances where nobody wrote
+/// any.
 fn service(view: &ServiceView, name: &str) -> Service {
-    let nothing = || Some(String::new());
-    let namespace = view.key.namespace();
-    let mut id = composite([namespace, "##", &*mapping::service_to_polaris(ServiceKey::as_ref(&view.key))]);
-    id.truncate(SERVICE_ID);
-    let metadata = &view.service.spec.metadata;
-    Service {
-        id: Some(id),
-        name: Some(name.to_owned()),
-        namespace: Some(namespace.to_owned()),
-        metadata: metadata.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-        ports: Some(ports(&view.instances)),
-        business: nothing(),
-        department: nothing(),
-        cmdb_mod1: nothing(),
-        cmdb_mod2: nothing(),
-        cmdb_mod3: nothing(),
-        comment: nothing(),
-        owners: Some(OWNER.to_owned()),
-        platform_id: nothing(),
-        ctime: Some(time::text(view.service.created_secs.into())),
-        mtime: Some(time::text(view.service.modified_secs.into())),
-        revision: Some(own_revision(view)),
-        editable: Some(true),
-        deleteable: Some(true),
-        ..Service::default()
+    let mut service = describe::service(ServiceKey::as_ref(&view.key), name, &view.service);
+    if given(service.ports.as_deref()).is_none() {
+        service.ports = Some(describe::ports(&view.instances));
     }
-}
-
-/// The service's own revision. A service and its first instance are made by one change and share its number; to
-/// Polaris clients they are two things with two texts.
-fn own_revision(view: &ServiceView) -> String {
-    format!("{:032x}", u128::from(view.service.revision.0) | 1 << (u128::BITS - 1))
-}
-
-/// The ports of all instances, each once a protocol.
-fn ports(instances: &[std::sync::Arc<Instance>]) -> String {
-    let protocol =
-        |instance: &Instance| instance.details.as_ref().and_then(|details| details.protocol.clone());
-    let ports: BTreeSet<_> = instances
-        .iter()
-        .map(|instance| (instance.key.address().port, protocol(instance)))
-        .filter(|(port, _)| *port != 0)
-        .collect();
-    let mut text = String::new();
-    for (port, _) in ports {
-        let comma = if text.is_empty() { "" } else { "," };
-        write!(text, "{comma}{port}").expect("a String grows");
-    }
-    text
+    service
 }

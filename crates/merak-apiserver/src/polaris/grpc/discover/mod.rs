@@ -11,18 +11,20 @@ mod namespaces;
 mod rules;
 mod services;
 
+use super::super::admission::Asked;
 use super::super::check::given;
 use super::call::{Answers, Requests};
 use super::codec::Answer;
-use super::methods::Method;
+use super::methods::{Kind, Method};
 use super::{PolarisGrpc, gate};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use merak_app::access::Permission;
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::discover_request::DiscoverRequestType as Type;
 use merak_wire::polaris::v1::{DiscoverRequest, DiscoverResponse, Service};
 use std::error::Error;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tonic::Status;
 use tonic::body::Body;
@@ -36,6 +38,7 @@ impl PolarisGrpc {
     pub(super) async fn discover<B>(
         self: &Arc<Self>,
         method: Method,
+        peer: IpAddr,
         request: http::Request<B>,
     ) -> http::Response<Body>
     where
@@ -44,10 +47,16 @@ impl PolarisGrpc {
     {
         let open = |headers: MetadataMap, requests| {
             let token = gate::header_token(&headers).to_owned();
-            let talk = Talk { server: Arc::clone(self), permission: method.permission, token, requests };
+            let talk = Talk { server: Arc::clone(self), method, peer, token, requests };
             Answers(stream::try_unfold(Box::new(talk), Talk::next).boxed())
         };
         self.streaming(open, request).await
+    }
+
+    /// The answer to a question that came alone, encoded.
+    pub(in crate::polaris) fn discovered_alone(&self, request: DiscoverRequest) -> Bytes {
+        let question = Question { r#type: request.r#type, direction: request.direction };
+        self.discovered(question, request.service).joined()
     }
 
     /// Answers one question of a caller who may ask.
@@ -59,7 +68,7 @@ impl PolarisGrpc {
             Type::Instance => instance::answer(&self.naming, question, service),
             Type::Services => services::answer(&self.naming, question, service),
             Type::Namespaces => namespaces::answer(&self.naming, question, service).into(),
-            Type::Routing => rules::routing(question, service).into(),
+            Type::Routing => rules::routing(&self.naming, question, service).into(),
             Type::RateLimit
             | Type::CircuitBreaker
             | Type::FaultDetector
@@ -78,7 +87,8 @@ impl PolarisGrpc {
 /// A stream that is being answered.
 struct Talk {
     server: Arc<PolarisGrpc>,
-    permission: Permission,
+    method: Method,
+    peer: IpAddr,
     /// The last token the client sent: with the call, then in its questions.
     token: String,
     requests: Requests<DiscoverRequest>,
@@ -87,7 +97,9 @@ struct Talk {
 impl Talk {
     async fn next(mut self: Box<Self>) -> Result<Option<(Answer, Box<Talk>)>, Status> {
         let Some(request) = self.requests.next().await.transpose()? else { return Ok(None) };
+        let begun = self.server.calls.of(Kind::Discover).begin();
         let answer = self.answer(request).await;
+        self.server.calls.of(Kind::Discover).note(begun, answer.code());
         Ok(Some((answer, self)))
     }
 
@@ -100,10 +112,17 @@ impl Talk {
         {
             token.clone_into(&mut self.token);
         }
-        if !self.server.admits(self.permission, &self.token).await {
-            return question.says(codes::NOT_ALLOWED_ACCESS, service).into();
+        if let Err(code) = self.server.limit(self.peer, self.method) {
+            return question.says(code, service).into();
         }
-        self.server.discovered(question, service)
+        let admitted = {
+            let asks = |naming| Some(Asked::to_discover(question.r#type, service.as_ref(), naming));
+            self.server.admit(self.method.permission, &self.token, asks).await
+        };
+        match admitted {
+            Ok(_) => self.server.discovered(question, service),
+            Err(told) => question.says(told.code, service).into(),
+        }
     }
 }
 

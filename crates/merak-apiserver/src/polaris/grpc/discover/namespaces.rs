@@ -2,13 +2,12 @@
 //!
 //! Upstream refuses this type; the answer has the shape its specification gives it.
 
-use super::super::super::time;
+use super::super::super::describe;
 use super::{Question, is_known};
 use merak_app::naming::Naming;
-use merak_domain::naming;
 use merak_domain::revision::composite;
 use merak_wire::polaris::codes;
-use merak_wire::polaris::v1::{DiscoverResponse, Namespace, Service};
+use merak_wire::polaris::v1::{DiscoverResponse, Service};
 
 /// Answers one question.
 pub(super) fn answer(naming: &Naming, question: Question, service: Option<Service>) -> DiscoverResponse {
@@ -22,17 +21,7 @@ pub(super) fn answer(naming: &Naming, question: Question, service: Option<Servic
     }
     service.revision = Some(digest);
     DiscoverResponse {
-        namespaces: namespaces.iter().map(|namespace| message(namespace)).collect(),
+        namespaces: namespaces.iter().map(|namespace| describe::namespace(namespace)).collect(),
         ..question.says(codes::EXECUTE_SUCCESS, Some(service))
-    }
-}
-
-fn message(namespace: &naming::Namespace) -> Namespace {
-    Namespace {
-        name: Some(namespace.name.to_string()),
-        comment: Some(namespace.comment.to_string()),
-        ctime: Some(time::text(namespace.created_secs.into())),
-        mtime: Some(time::text(namespace.modified_secs.into())),
-        ..Namespace::default()
     }
 }

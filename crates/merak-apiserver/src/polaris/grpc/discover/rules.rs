@@ -6,12 +6,15 @@
 
 use super::super::super::check::given;
 use super::{Question, is_known};
+use crate::common::mapping;
+use merak_app::naming::Naming;
+use merak_domain::naming::ServiceKey;
 use merak_domain::revision::DIGEST_OF_NOTHING;
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{DiscoverResponse, Routing, Service};
 
 /// ROUTING: even no rules have a revision.
-pub(super) fn routing(question: Question, service: Option<Service>) -> DiscoverResponse {
+pub(super) fn routing(naming: &Naming, question: Question, service: Option<Service>) -> DiscoverResponse {
     let service = match checked(question, service) {
         Ok(service) => service,
         Err(refusal) => return *refusal,
@@ -20,19 +23,37 @@ pub(super) fn routing(question: Question, service: Option<Service>) -> DiscoverR
         return question.says(codes::DATA_NO_CHANGE, Some(service));
     }
     let revision = Some(DIGEST_OF_NOTHING.to_owned());
+    let source = source(naming, &service);
     let (name, namespace) = (service.name, service.namespace);
     let routing = Routing {
-        service: name.clone(),
-        namespace: namespace.clone(),
+        service: source.name.clone(),
+        namespace: source.namespace.clone(),
         revision: revision.clone(),
         ..Routing::default()
     };
-    let source = Service { name: name.clone(), namespace: namespace.clone(), ..Service::default() };
     DiscoverResponse {
         routing: Some(Box::new(routing)),
         alias_for: Some(Box::new(source)),
         ..question
             .says(codes::EXECUTE_SUCCESS, Some(Service { name, namespace, revision, ..Service::default() }))
+    }
+}
+
+/// The service whose rules are asked for: what an alias stands for, or the service itself.
+fn source(naming: &Naming, asked: &Service) -> Service {
+    let (name, namespace) = (asked.name.as_deref(), asked.namespace.as_deref());
+    let key = mapping::service_from_polaris(namespace.unwrap_or(""), name.unwrap_or(""));
+    match naming.service(key).is_none().then(|| naming.source_of(key)).flatten() {
+        Some(source) => Service {
+            name: Some(mapping::service_to_polaris(ServiceKey::as_ref(&source)).into_owned()),
+            namespace: Some(source.namespace().to_owned()),
+            ..Service::default()
+        },
+        None => Service {
+            name: name.map(str::to_owned),
+            namespace: namespace.map(str::to_owned),
+            ..Service::default()
+        },
     }
 }
 

@@ -1,9 +1,10 @@
-//! SERVICES: the services of a namespace, or of all.
+//! SERVICES: the services and aliases of a namespace, or of all.
 //!
 //! Invariant: nothing in the request but its namespace chooses (upstream does not look at name, business and
 //! metadata either), so one encoded list serves all who ask for a namespace.
 
 use super::super::super::check::given;
+use super::super::super::describe;
 use super::super::codec::Answer;
 use super::{CHUNK, Question, is_known};
 use crate::common::mapping;
@@ -21,7 +22,7 @@ const CODEC: &str = "polaris-services";
 pub(super) fn answer(naming: &Naming, question: Question, service: Option<Service>) -> Answer {
     let Some(mut service) = service else { return question.says(codes::EMPTY_REQUEST, None).into() };
     let listing = naming.services(given(service.namespace.as_deref()));
-    if listing.services.is_empty() {
+    if listing.services.is_empty() && listing.aliases.is_empty() {
         // The client's own revision would tell it that it has the right list.
         service.revision = Some(String::new());
         return question.says(codes::EXECUTE_SUCCESS, Some(service)).into();
@@ -43,19 +44,28 @@ pub(super) fn answer(naming: &Naming, question: Question, service: Option<Servic
 fn encode(listing: &Listing) -> Bytes {
     let mut bytes = BytesMut::new();
     for services in listing.services.chunks(CHUNK) {
-        let services = services.iter().map(message).collect();
-        let part = DiscoverResponse { services, ..DiscoverResponse::default() };
-        part.encode(&mut bytes).expect("the buffer grows");
+        add(&mut bytes, services.iter().map(message).collect());
+    }
+    for aliases in listing.aliases.chunks(CHUNK) {
+        add(&mut bytes, aliases.iter().map(|alias| named(&alias.key)).collect());
     }
     bytes.freeze()
 }
 
+fn add(bytes: &mut BytesMut, services: Vec<Service>) {
+    let part = DiscoverResponse { services, ..DiscoverResponse::default() };
+    part.encode(bytes).expect("the buffer grows");
+}
+
 fn message(listed: &Listed) -> Service {
-    let metadata = &listed.service.spec.metadata;
+    Service { metadata: describe::pairs(&listed.service.spec.metadata), ..named(&listed.key) }
+}
+
+/// All that is shown of an alias.
+fn named(key: &ServiceKey) -> Service {
     Service {
-        name: Some(mapping::service_to_polaris(ServiceKey::as_ref(&listed.key)).into_owned()),
-        namespace: Some(listed.key.namespace().to_owned()),
-        metadata: metadata.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        name: Some(mapping::service_to_polaris(key.as_ref()).into_owned()),
+        namespace: Some(key.namespace().to_owned()),
         ..Service::default()
     }
 }

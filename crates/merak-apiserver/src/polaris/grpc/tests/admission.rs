@@ -9,7 +9,7 @@ use merak_wire::polaris::v1::{Client, DelHeartbeatsResponse, Service};
 const CREATE: Settings = Settings { auto_create_service: true, auto_create_namespace: true };
 
 fn token() -> String {
-    Tokens::new(&KEY).issue("app", BEGIN_MS).token
+    Tokens::new(&KEY).issue(&User::bare("app", "none", true), BEGIN_MS).token
 }
 
 fn refusals(world: &World) -> u64 {

@@ -3,19 +3,24 @@
 //! Start reading at [`World`].
 
 mod admission;
+mod aliases;
 mod discovery;
 mod naming;
+mod reports;
 
 use super::{PolarisGrpc, PolarisParts};
 use crate::common::mapping;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
-use merak_app::access::{Access, Accounts, Mode, Tokens, User};
-use merak_app::commit;
+use merak_app::access::{Access, Accounts, Mode, Registrar, Tokens, User};
+use merak_app::commit::{self, Shelves};
+use merak_app::contracts::{Book, Contracts};
+use merak_app::dashboards::{DashboardParts, Dashboards};
 use merak_app::metrics::Metrics;
 use merak_app::naming::{Naming, Settings};
 use merak_app::ports::Clock;
 use merak_app::registry::Registry;
+use merak_app::reports::Reports;
 use merak_app::task::{Supervisor, TaskKind};
 use merak_app::testing::memory_store::MemoryStore;
 use merak_domain::Moment;
@@ -39,6 +44,7 @@ const BEGIN_MS: u64 = 1_700_000_000_000;
 struct World {
     polaris: Arc<PolarisGrpc>,
     naming: Naming,
+    reports: Arc<Reports>,
     metrics: Arc<Metrics>,
     store: MemoryStore,
     clock: Arc<ManualClock>,
@@ -79,7 +85,9 @@ impl World {
         let registry =
             Registry::new(clock.clone(), Arc::clone(&metrics), 1 << 20, mapping::service_to_polaris);
         let accounts = Arc::new(Accounts::new(&[1; 32]));
-        accounts.put(Arc::new(User { name: "app".into(), password_hash: "none".into(), admin: false }));
+        // Who may do everything: what policies make of others is tested where they are.
+        accounts.put(Arc::new(User::bare("app", "none", true)));
+        let book: Arc<Book> = Arc::default();
         let how = commit::Settings {
             mode: commit::Mode::Batch,
             batch_max: 64,
@@ -90,7 +98,7 @@ impl World {
         let (commits, committer) = commit::channel(
             how,
             Arc::clone(&registry),
-            Arc::clone(&accounts),
+            Shelves::default().with(accounts.clone()).with(book.clone()),
             Arc::new(store.clone()),
             clock.clone(),
             Arc::clone(&metrics),
@@ -100,17 +108,33 @@ impl World {
             committer.run(stop).await;
             Ok::<(), Infallible>(())
         });
+        let registrar =
+            Registrar::new(accounts.clone(), commits.clone(), clock.clone(), Arc::new(|_: &str| ()));
+        let contracts = Contracts::new(book, Arc::clone(&registry), commits.clone());
+        let reports = Arc::new(Reports::new(clock.clone(), Arc::clone(&metrics)));
+        let dashboards = Dashboards::new(DashboardParts {
+            server: "127.0.0.1".into(),
+            registry: Arc::clone(&registry),
+            reports: Arc::clone(&reports),
+            metrics: Arc::clone(&metrics),
+            clock: clock.clone(),
+            connections: Box::new(|| (0, 0)),
+        });
         let naming = Naming::new(registry, commits, Arc::clone(&metrics), settings);
         let access = Arc::new(Access::new(mode, accounts, Tokens::new(&KEY), clock.clone()));
         let stop = CancellationToken::new();
         let polaris = PolarisGrpc::new(PolarisParts {
             naming: naming.clone(),
+            contracts,
+            reports: Arc::clone(&reports),
             access,
+            registrar,
             metrics: Arc::clone(&metrics),
+            dashboards: Arc::new(dashboards),
             clock: clock.clone(),
             stop: stop.clone(),
         });
-        World { polaris, naming, metrics, store, clock, stop, _committer: supervisor }
+        World { polaris, naming, reports, metrics, store, clock, stop, _committer: supervisor }
     }
 
     /// Sends a body of framed messages; the answers and the status of the call.

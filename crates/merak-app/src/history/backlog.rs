@@ -1,0 +1,80 @@
+//! What waits to be told: a list that is added to under load and taken whole by one reader.
+//!
+//! Invariant: it never holds more than its bound; adding waits for nobody but another who adds, for some nanoseconds.
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+pub(super) struct Backlog<T> {
+    waiting: Mutex<Vec<T>>,
+    max: usize,
+}
+
+impl<T> Backlog<T> {
+    pub(super) fn new(max: usize) -> Backlog<T> {
+        Backlog { waiting: Mutex::default(), max }
+    }
+
+    /// Adds one, and wakes the reader when half is full; `false`: there was no room.
+    #[must_use]
+    pub(super) fn push(&self, one: T, reader: &Notify) -> bool {
+        let mut waiting = self.waiting.lock();
+        if waiting.len() >= self.max {
+            return false;
+        }
+        waiting.push(one);
+        let is_much = waiting.len() == self.max / 2;
+        drop(waiting);
+        if is_much {
+            reader.notify_one();
+        }
+        true
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.lock().is_empty()
+    }
+
+    /// All that waits, oldest first.
+    pub(super) fn take(&self) -> Vec<T> {
+        std::mem::take(&mut *self.waiting.lock())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many add at once while one takes: nothing is lost but what is said to be, and the order of each is kept.
+    #[test]
+    fn nothing_is_lost_in_silence() {
+        const WRITERS: usize = 4;
+        const EACH: usize = 10_000;
+        let (backlog, reader) = (Backlog::new(256), Notify::new());
+        let mut taken: Vec<(usize, usize)> = Vec::new();
+        let mut refused = 0;
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..WRITERS)
+                .map(|writer| {
+                    let (backlog, reader) = (&backlog, &reader);
+                    scope.spawn(move || {
+                        (0..EACH).filter(|number| !backlog.push((writer, *number), reader)).count()
+                    })
+                })
+                .collect();
+            while !writers.iter().all(|writer| writer.is_finished()) {
+                let some = backlog.take();
+                assert!(some.len() <= 256, "{} waited", some.len());
+                taken.extend(some);
+                std::thread::yield_now();
+            }
+            refused = writers.into_iter().map(|writer| writer.join().expect("ends")).sum();
+        });
+        taken.extend(backlog.take());
+        assert_eq!(taken.len() + refused, WRITERS * EACH);
+        for writer in 0..WRITERS {
+            let of: Vec<usize> = taken.iter().filter(|(by, _)| *by == writer).map(|(_, n)| *n).collect();
+            assert!(of.is_sorted(), "the order of one that writes is kept");
+        }
+    }
+}
