@@ -1,11 +1,11 @@
-//! Polaris gRPC answers as polaris-server 1.19 does, or differs where `golden/polaris/exceptions.json` says why.
+//! Polaris gRPC answers, between requests of a console over HTTP, as polaris-server 1.19 does, or differs where `golden/polaris/exceptions.json` says why.
 //! Each file of recordings is played against a server of its own.
 
 use std::path::Path;
 
 use testkit::Server;
 use testkit::golden::Golden;
-use testkit::golden::polaris::GrpcPlayer;
+use testkit::golden::polaris_both::PolarisPlayer;
 
 #[test]
 fn polaris_grpc_answers_as_recorded() -> anyhow::Result<()> {
@@ -13,7 +13,7 @@ fn polaris_grpc_answers_as_recorded() -> anyhow::Result<()> {
     let mut failures = Vec::new();
     for recording in golden.recordings() {
         let server = Server::start(env!("CARGO_BIN_EXE_merak"))?;
-        let mut player = GrpcPlayer::connect(server.addresses().polaris_grpc)?;
+        let mut player = PolarisPlayer::new(&server)?;
         failures.extend(golden.play(recording, &mut player)?);
     }
     assert!(failures.is_empty(), "{} steps differ\n{}", failures.len(), failures.join("\n"));

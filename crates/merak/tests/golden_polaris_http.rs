@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
+use testkit::Server;
 use testkit::golden::Golden;
 use testkit::golden::polaris_http::PolarisHttpPlayer;
-use testkit::{HttpClient, Server};
 
 #[test]
 fn polaris_http_answers_as_recorded() -> Result<()> {
@@ -14,20 +14,9 @@ fn polaris_http_answers_as_recorded() -> Result<()> {
     let mut failures = Vec::new();
     for recording in golden.recordings() {
         let server = Server::start(env!("CARGO_BIN_EXE_merak"))?;
-        let mut player = PolarisHttpPlayer::new(&server.addresses().polaris_http, token(&server)?);
+        let mut player = PolarisHttpPlayer::new(&server.addresses().polaris_http, server.admin()?)?;
         failures.extend(golden.play(recording, &mut player)?);
     }
     ensure!(failures.is_empty(), "{} steps differ\n{}", failures.len(), failures.join("\n"));
     Ok(())
-}
-
-/// The token of the administrator, by logging in as consoles do.
-fn token(server: &Server) -> Result<String> {
-    let admin = server.admin()?;
-    let body = serde_json::json!({"name": admin.user, "password": admin.password}).to_string();
-    let headers = [("Content-Type", "application/json")];
-    let answer = HttpClient::new(&server.addresses().polaris_http)
-        .request("POST", "/core/v1/user/login", &[], &headers, Some(body.as_bytes()))?
-        .json()?;
-    Ok(answer["loginResponse"]["token"].as_str().with_context(|| format!("no token: {answer}"))?.to_owned())
 }

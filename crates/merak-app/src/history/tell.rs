@@ -160,7 +160,7 @@ fn instance(object: &mut Object, key: &ServiceKey, it: &Instance, shown_name: Sh
         .shown("id", it.key.id(key.as_ref(), &shown_name(key.as_ref())))
         .shown("host", &address.host)
         .plain("port", address.port)
-        .plain("weight", it.weight.as_nacos())
+        .plain("weight", weight(it))
         .plain("healthy", it.healthy)
         .plain("isolate", !it.enabled);
     if it.kind != Kind::Polaris {
@@ -195,6 +195,14 @@ fn instance(object: &mut Object, key: &ServiceKey, it: &Instance, shown_name: Sh
         }
     }
     object.pairs("metadata", &it.metadata);
+}
+
+/// In the words of its own protocol: 100 is the usual weight of Polaris, and 1 that of Nacos.
+fn weight(it: &Instance) -> f64 {
+    match it.kind {
+        Kind::Polaris => it.weight.as_polaris().into(),
+        Kind::Ephemeral | Kind::Persistent => it.weight.as_nacos(),
+    }
 }
 
 fn set_over(object: &mut Object, it: &Override) {

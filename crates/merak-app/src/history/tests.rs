@@ -206,7 +206,7 @@ async fn every_change_is_recorded_with_who_did_it() {
         "{isolated:?}"
     );
     assert!(records[2].before.is_none() && records[5].now.is_none(), "made from nothing, and gone");
-    assert!(has(&records[5].before, r#""weight":3"#), "{:?}", records[5]);
+    assert!(has(&records[5].before, r#""weight":300"#), "{:?}", records[5]);
 }
 
 /// A thousand clients that come and go are events; a person who removes one of theirs is not.

@@ -5317,8 +5317,8 @@ pub struct DiscoverResponse {
     pub custom_route_rules: ::prost::alloc::vec::Vec<RouteRule>,
     #[prost(message, repeated, tag = "24")]
     pub nearby_route_rules: ::prost::alloc::vec::Vec<RouteRule>,
-    #[prost(message, optional, boxed, tag = "25")]
-    pub lossless: ::core::option::Option<::prost::alloc::boxed::Box<LosslessRule>>,
+    #[prost(message, repeated, tag = "25")]
+    pub lossless_rules: ::prost::alloc::vec::Vec<LosslessRule>,
     /// Newer clients only.
     #[prost(message, repeated, tag = "26")]
     pub block_allow_list_rule: ::prost::alloc::vec::Vec<BlockAllowListRule>,

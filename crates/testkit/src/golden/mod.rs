@@ -8,6 +8,7 @@ mod compare;
 pub mod nacos;
 pub mod nacos_grpc;
 pub mod polaris;
+pub mod polaris_both;
 pub mod polaris_http;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,5 @@
-//! Plays Polaris HTTP: `body` as JSON, `raw` as it stands; a header that is `<admin>` carries the administrator's token.
+//! Plays Polaris HTTP: `body` as JSON, `raw` as it stands; where the data says `<admin>`, `<admin-name>` or
+//! `<admin-password>`, it is the administrator's.
 //! Invariant: an answer has its status, its headers by their names, and its body as `text`, as `json` too where it is
 //! JSON.
 //! Not here: comparison ([`super::Golden::play`]).
@@ -10,15 +11,18 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Player;
-use crate::{HttpClient, HttpResponse};
+use crate::{Admin, HttpClient, HttpResponse};
 
 /// Stands for the administrator's token in the data.
 const ADMIN: &str = "<admin>";
+const ADMIN_NAME: &str = "<admin-name>";
+const ADMIN_PASSWORD: &str = "<admin-password>";
 
 /// A player on one kept connection.
 #[derive(Debug)]
 pub struct PolarisHttpPlayer {
     client: HttpClient,
+    admin: Admin,
     token: String,
 }
 
@@ -39,19 +43,45 @@ struct Request {
 }
 
 impl PolarisHttpPlayer {
-    /// Plays against the listener at `address`, with this token of the administrator.
-    pub fn new(address: &SocketAddr, token: String) -> Self {
-        Self { client: HttpClient::new(address), token }
+    /// Plays against the listener at `address`, with the administrator's account, whose token it asks for.
+    pub fn new(address: &SocketAddr, admin: Admin) -> Result<Self> {
+        let mut client = HttpClient::new(address);
+        let body = json!({"name": admin.user, "password": admin.password}).to_string();
+        let headers = [("Content-Type", "application/json")];
+        let answer =
+            client.request("POST", "/core/v1/user/login", &[], &headers, Some(body.as_bytes()))?.json()?;
+        let token = answer["loginResponse"]["token"].as_str();
+        let token = token.with_context(|| format!("no token: {answer}"))?.to_owned();
+        Ok(Self { client, admin, token })
+    }
+
+    /// A request of the data with what it says of the administrator.
+    pub fn as_admin(&self, request: &Value) -> Value {
+        match request {
+            Value::String(text) => Value::from(match text.as_str() {
+                ADMIN => self.token.as_str(),
+                ADMIN_NAME => &self.admin.user,
+                ADMIN_PASSWORD => &self.admin.password,
+                _ => text,
+            }),
+            Value::Array(items) => items.iter().map(|item| self.as_admin(item)).collect(),
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(key, field)| (key.clone(), self.as_admin(field)))
+                .collect::<Map<_, _>>()
+                .into(),
+            other => other.clone(),
+        }
     }
 }
 
 impl Player for PolarisHttpPlayer {
     fn send(&mut self, request: &Value) -> Result<Value> {
-        let request = Request::deserialize(request).context("not an HTTP request")?;
+        let request = Request::deserialize(self.as_admin(request)).context("not an HTTP request")?;
         let mut headers = Vec::new();
         for (name, value) in &request.headers {
             let value = value.as_str().context("a header is a text")?;
-            headers.push((name.as_str(), if value == ADMIN { &self.token } else { value }));
+            headers.push((name.as_str(), value));
         }
         let body = match (request.body, request.times) {
             (Some(body), Some(times)) => Some(Value::Array(vec![body; times])),

@@ -222,3 +222,47 @@ impl Subscriptions {
         Some((subscribed.clusters.clone(), subscribed.sent, subscribed.acknowledged))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use merak_app::watch::{Hub, Subscriber, Watcher};
+    use merak_domain::naming::Hasher;
+
+    struct Nobody;
+
+    impl Watcher for Nobody {
+        fn changed(&self, _: Token) {}
+        fn describe(&self, _: Token) -> Option<Subscriber> {
+            None
+        }
+    }
+
+    fn service(name: &str) -> Arc<ServiceKey> {
+        Arc::new(ServiceRef { namespace: "default", group: "DEFAULT_GROUP", name }.to_key())
+    }
+
+    /// A client that comes and goes from services while its stream cannot be written to piles nothing up, and those it
+    /// stays with are still served, once each, in their order.
+    #[test]
+    fn ended_subscriptions_do_not_pile_up() {
+        let hub = Hub::new(Hasher::default());
+        let mut all = Subscriptions::default();
+        let mut enter = |all: &mut Subscriptions, service: &Arc<ServiceKey>| {
+            all.enter(service, "", |token| hub.subscribe(service, Arc::new(Nobody), token))
+        };
+        let (first, last) = (service("first"), service("last"));
+        assert!(enter(&mut all, &first));
+        for round in 0..10_000 {
+            let passing = service(&format!("passing-{round}"));
+            assert!(enter(&mut all, &passing));
+            drop(all.remove(ServiceKey::as_ref(&passing)));
+            let most = 2 * all.len() + LINE_SLACK;
+            assert!(all.line.len() <= most + 1, "{} in line after {round}", all.line.len());
+        }
+        assert!(enter(&mut all, &last));
+        let next = std::iter::from_fn(|| all.next()).map(|(service, ..)| service);
+        assert_eq!(next.collect::<Vec<_>>(), [first, last]);
+        assert_eq!(hub.watched().len(), 2, "and the hub knows of no other");
+    }
+}

@@ -8,6 +8,7 @@ use super::{PolarisGrpc, response};
 use merak_app::access::{MadeFor, Pass, ResourceKind};
 use merak_app::naming::Acknowledge;
 use merak_app::timeline::Actor;
+use merak_domain::naming::{ServiceRef, ServiceUpdate};
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{Instance, Response};
 
@@ -35,7 +36,7 @@ impl PolarisGrpc {
             return Response { instance: Some(said), info, ..response(errors::code(&error)) };
         }
         if is_new {
-            self.note_made(&said, pass).await;
+            self.note_made(&said, named.service, pass).await;
         }
         let host = Some(named.host.to_owned());
         let instance = Instance {
@@ -51,7 +52,12 @@ impl PolarisGrpc {
     }
 
     /// A service that a registration made is its client's.
-    async fn note_made(&self, said: &Instance, pass: &Pass) {
+    async fn note_made(&self, said: &Instance, service: ServiceRef<'_>, pass: &Pass) {
+        let owners = Some(pass.owner().unwrap_or_default().into());
+        let update = ServiceUpdate { owners, ..ServiceUpdate::default() };
+        if let Err(error) = self.naming.describe_service(service, update).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a service has no owner");
+        }
         let ids = vec![Asked::to_register(said).service_id().into()];
         if let Err(error) = self.registrar.made(pass, ResourceKind::Service, ids, MadeFor::default()).await {
             tracing::warn!(

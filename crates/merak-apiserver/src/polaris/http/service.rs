@@ -17,7 +17,7 @@ use crate::polaris::{describe, errors};
 use futures_util::future::join_all;
 use merak_app::access::Permission::{ConsoleRead, ConsoleWrite};
 use merak_app::access::{Resource, ResourceKind};
-use merak_app::naming::{NamingError, ServiceRow, new_token};
+use merak_app::naming::{Naming, NamingError, ServiceRow, new_token};
 use merak_domain::naming::{
     self, AliasUpdate, Profile, ServiceKey, ServiceRef, ServiceSpec, ServiceUpdate, service_id,
 };

@@ -6,10 +6,11 @@ use crate::naming::{Found, InstanceQuery, Pattern, Services};
 use crate::ports::SystemClock;
 use crate::registry::{Cause, Registry};
 use crate::timeline::Actor;
+use merak_domain::Revision;
 use merak_domain::naming::instance::ClusterName;
 use merak_domain::naming::key::GivenKey;
 use merak_domain::naming::{
-    AddressRef, Change, Details, Host, Instance, InstanceKey, Keeper, Kind, Location, Metadata, Removal,
+    AddressRef, At, Change, Details, Host, Instance, InstanceKey, Keeper, Kind, Location, Metadata, Removal,
     Service, ServiceKey, ServiceRef, ServiceSpec, Weight,
 };
 use proptest::prelude::*;
@@ -75,11 +76,14 @@ fn traits() -> impl Strategy<Value = Traits> {
 }
 
 impl Traits {
-    fn key(self) -> InstanceKey {
+    /// Ids of clients' choice are those of one instance wherever it is, so the service is in them.
+    fn key(self, of: &ServiceKey) -> InstanceKey {
         let address =
             AddressRef::new(HOSTS[usize::from(self.host)], 8000 + u16::from(self.port)).to_address();
         match self.kind {
-            3 => InstanceKey::Given(Box::new(GivenKey { id: format!("id-{}", self.weight).into(), address })),
+            3 => {
+                InstanceKey::Given(Box::new(GivenKey { id: format!("{of}-{}", self.weight).into(), address }))
+            }
             _ => InstanceKey::Address(address),
         }
     }
@@ -98,7 +102,7 @@ impl Traits {
             .collect()
     }
 
-    fn instance(self, at: merak_domain::naming::At) -> Instance {
+    fn instance(self, of: &ServiceKey, at: At) -> Instance {
         let details = Details {
             protocol: self.text(0),
             version: self.text(1),
@@ -112,7 +116,7 @@ impl Traits {
             ttl_secs: None,
         };
         Instance {
-            key: self.key(),
+            key: self.key(of),
             metadata: Metadata::from_pairs(self.pairs()),
             cluster: ClusterName::new(if self.weight == 0 { "blue" } else { "" }),
             details: (details != Details::default()).then(|| Box::new(details)),
@@ -133,8 +137,9 @@ impl Traits {
             (bits >> bit & 1 == 1).then_some(value)
         }
         let host = |host: u8| Host::parse(HOSTS[usize::from(host)]);
-        let instance = self.instance(registry().stamp());
-        let (demo, details) = (service("orders"), instance.details.unwrap_or_default());
+        let demo = service("orders");
+        let instance = self.instance(&demo, At { revision: Revision(0), wall_secs: 0 });
+        let details = instance.details.unwrap_or_default();
         let location = details.location.unwrap_or_default();
         InstanceQuery {
             services: of,
@@ -293,11 +298,12 @@ proptest! {
             for step in steps {
                 match step {
                     Step::Put(of, traits) => {
-                        let instance = traits.instance(registry.stamp());
-                        registry.put_for_test(&service(SERVICES[usize::from(of)]), instance);
+                        let of = service(SERVICES[usize::from(of)]);
+                        registry.put_for_test(&of, traits.instance(&of, registry.stamp()));
                     }
                     Step::Drop(of, traits) => {
-                        registry.remove_for_test(&service(SERVICES[usize::from(of)]), traits.key());
+                        let of = service(SERVICES[usize::from(of)]);
+                        registry.remove_for_test(&of, traits.key(&of));
                     }
                     Step::Ask(traits, bits, services, limit) => {
                         check(&registry, &traits.query(bits, services), limit).await;
@@ -326,7 +332,7 @@ fn marked(registry: &Registry, port: u16, mark: &str) -> Instance {
     Instance {
         key: InstanceKey::Address(AddressRef::new("127.0.0.1", port).to_address()),
         metadata: Metadata::from_pairs([("mark", mark)]),
-        ..PLAIN.instance(registry.stamp())
+        ..PLAIN.instance(&service("orders"), registry.stamp())
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::methods::{Kind, METHODS};
 use super::*;
 use merak_app::access::Permission;
 use merak_wire::polaris::v1::discover_request::DiscoverRequestType;
-use merak_wire::polaris::v1::{Client, DelHeartbeatsResponse, Service};
+use merak_wire::polaris::v1::{Client, DelHeartbeatsResponse, Service, ServiceContract};
 
 const CREATE: Settings = Settings { auto_create_service: true, auto_create_namespace: true };
 
@@ -34,6 +34,9 @@ async fn knock(world: &World, kind: Kind, path: &str, headers: &[(&str, &str)]) 
     let (answers, status) = match kind {
         Kind::Discover => world.raw(path, headers, framed(&[question("")])).await,
         Kind::ReportClient => world.raw(path, headers, framed(&[Client::default()])).await,
+        Kind::ReportContract | Kind::GetContract => {
+            world.raw(path, headers, framed(&[ServiceContract::default()])).await
+        }
         _ => world.raw(path, headers, framed(&[orders(8080)])).await,
     };
     if status != Code::Ok {
@@ -123,8 +126,6 @@ async fn what_is_no_call_of_ours() {
     let world = World::open();
     for path in [
         methods::WATCH_CLIENT_EVENTS,
-        methods::REPORT_SERVICE_CONTRACT,
-        methods::GET_SERVICE_CONTRACT,
         "/v1.PolarisConfigGRPC/GetConfigFile",
         "/",
     ] {

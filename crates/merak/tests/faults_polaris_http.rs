@@ -1,0 +1,192 @@
+//! Polaris HTTP at its bounds: batches and bodies that are too large, paging with nonsense, callers nobody knows.
+//!
+//! Not here: each field at and past its limit (beside the checks, in `merak-apiserver`), what a good request is answered
+//! (`golden_polaris_http.rs`, `scenarios.rs`).
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use testkit::{HttpClient, HttpResponse, Server};
+
+/// Routes that take a batch.
+const BATCHES: [(&str, &str); 12] = [
+    ("POST", "/naming/v1/namespaces"),
+    ("PUT", "/naming/v1/namespaces"),
+    ("POST", "/naming/v1/namespaces/delete"),
+    ("POST", "/naming/v1/services"),
+    ("PUT", "/naming/v1/services"),
+    ("POST", "/naming/v1/services/delete"),
+    ("POST", "/naming/v1/service/aliases/delete"),
+    ("POST", "/naming/v1/instances"),
+    ("PUT", "/naming/v1/instances"),
+    ("POST", "/naming/v1/instances/delete"),
+    ("POST", "/naming/v1/instances/delete/host"),
+    ("PUT", "/naming/v1/instances/isolate/host"),
+];
+
+/// Routes that answer a page.
+const LISTS: [&str; 5] = [
+    "/naming/v1/namespaces?",
+    "/core/v1/namespaces?",
+    "/naming/v1/services?",
+    "/naming/v1/service/aliases?",
+    "/naming/v1/instances?namespace=default&",
+];
+
+/// A server and its administrator.
+struct World {
+    server: Server,
+    http: HttpClient,
+    token: String,
+}
+
+impl World {
+    fn start() -> Result<World> {
+        let server = Server::start(env!("CARGO_BIN_EXE_merak"))?;
+        let mut http = HttpClient::new(&server.addresses().polaris_http);
+        let admin = server.admin()?;
+        let body = serde_json::json!({"name": admin.user, "password": admin.password}).to_string();
+        let headers = [("Content-Type", "application/json")];
+        let answer =
+            http.request("POST", "/core/v1/user/login", &[], &headers, Some(body.as_bytes()))?.json()?;
+        let token = answer["loginResponse"]["token"].as_str().context("no token")?.to_owned();
+        Ok(World { server, http, token })
+    }
+
+    fn send(&mut self, method: &str, path: &str, token: &str, body: Option<&str>) -> Result<HttpResponse> {
+        let headers = [("Content-Type", "application/json"), ("X-Polaris-Token", token)];
+        self.http.request(method, path, &[], &headers, body.map(str::as_bytes))
+    }
+
+    fn code(&mut self, method: &str, path: &str, body: Option<&str>) -> Result<(u16, u64, Value)> {
+        let token = self.token.clone();
+        told(&self.send(method, path, &token, body)?)
+    }
+}
+
+/// Status, code and body of an answer.
+fn told(answer: &HttpResponse) -> Result<(u16, u64, Value)> {
+    let body = answer.json()?;
+    let code = body["code"].as_u64().with_context(|| format!("no code: {body}"))?;
+    Ok((answer.status, code, body))
+}
+
+/// 100 000 elements are refused for their number, whatever they are, and are never in memory: a service of ours has a
+/// kilobyte, so they would be 100 MB.
+#[test]
+fn batches_of_100_000() -> Result<()> {
+    const GROWTH_MAX: u64 = 48 << 20;
+    let mut world = World::start()?;
+    let batch = format!("[{}]", vec!["{\"name\":\"a\"}"; 100_000].join(","));
+    let before = world.server.resident_bytes()?;
+    for (method, path) in BATCHES {
+        let (status, code, body) = world.code(method, path, Some(&batch))?;
+        ensure!((status, code) == (400, 400_003), "{method} {path}: {status} {body}");
+        ensure!(body["size"] == 0 && body["responses"] == serde_json::json!([]), "{method} {path}: {body}");
+    }
+    let grown = world.server.resident_bytes()?.saturating_sub(before);
+    ensure!(grown < GROWTH_MAX, "grown by {grown} bytes");
+    let many = format!("[{}]", vec![r#"{"name":"a b","namespace":"default"}"#; 100].join(","));
+    let (_, code, body) = world.code("POST", "/naming/v1/services", Some(&many))?;
+    ensure!(code == 400_120 && body["size"] == 100, "100 are looked at: {code}, {}", body["size"]);
+    Ok(())
+}
+
+/// A body past the bound is refused without being read, one that nests without end is no message, and the server goes
+/// on.
+#[test]
+fn bodies_that_are_none() -> Result<()> {
+    let mut world = World::start()?;
+    let long = format!("[{{\"name\":\"{}\"}}]", "x".repeat(2 << 20));
+    let deep = format!("[{}", r#"{"metadata":"#.repeat(100_000));
+    for (name, body) in
+        [("too long", long.as_str()), ("too deep", &deep), ("not UTF-8", "[{\"name\":\"\u{0}\"}]")]
+    {
+        let (status, code, _) = world.code("POST", "/naming/v1/services", Some(body))?;
+        ensure!((status, code) == (400, 400_001), "{name}: {status}, {code}");
+    }
+    let (status, code, _) = world.code("GET", "/naming/v1/services", None)?;
+    ensure!((status, code) == (200, 200_000), "the server goes on");
+    Ok(())
+}
+
+#[test]
+fn paging_with_nonsense() -> Result<()> {
+    let mut world = World::start()?;
+    for list in LISTS {
+        for nonsense in [
+            "offset=-1",
+            "offset=a",
+            "limit=-1",
+            "limit=",
+            "limit=1.5",
+            "offset=4294967296",
+            "limit=%00",
+            "offset=0x1",
+        ] {
+            let (status, code, body) = world.code("GET", &format!("{list}{nonsense}"), None)?;
+            ensure!((status, code) == (400, 400_103), "{list}{nonsense}: {status} {body}");
+            ensure!(body["amount"] == 0 && body["size"] == 0, "{list}{nonsense}: {body}");
+        }
+        for (page, rows) in [("limit=0", 0), ("offset=4294967295&limit=4294967295", 0)] {
+            let (status, _, body) = world.code("GET", &format!("{list}{page}"), None)?;
+            ensure!(status == 200 && body["size"] == rows, "{list}{page}: {status} {body}");
+        }
+    }
+    Ok(())
+}
+
+/// Whoever is not known is told so in the shape of the answer, and changes nothing.
+#[test]
+fn nobody_in_particular() -> Result<()> {
+    let mut world = World::start()?;
+    let batch = r#"[{"name":"made","namespace":"default","service":"made","host":"127.0.0.1","port":1}]"#;
+    for token in ["", "nonsense", "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXo="] {
+        for (method, path) in BATCHES {
+            let (status, code, body) = told(&world.send(method, path, token, Some(batch))?)?;
+            ensure!((status, code) == (401, 401_001), "{method} {path}: {status} {body}");
+            ensure!(
+                body["responses"] == serde_json::json!([]),
+                "{method} {path}: the shape of a batch: {body}"
+            );
+        }
+        for path in LISTS {
+            let (status, code, body) = told(&world.send("GET", path, token, None)?)?;
+            ensure!((status, code) == (401, 401_001), "{path}: {status} {body}");
+            ensure!(body["services"] == serde_json::json!([]), "{path}: the shape of a page: {body}");
+        }
+    }
+    let (_, _, body) = world.code("GET", "/naming/v1/services?name=made", None)?;
+    ensure!(body["amount"] == 0, "nothing was made: {body}");
+    Ok(())
+}
+
+/// Many registrations of one new service at once make it once, and all are there.
+#[test]
+fn one_service_is_made_once() -> Result<()> {
+    const CLIENTS: u16 = 64;
+    let mut world = World::start()?;
+    let address = world.server.addresses().polaris_http;
+    let answers: Vec<Result<u16>> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (1..=CLIENTS)
+            .map(|port| {
+                scope.spawn(move || {
+                    let said = serde_json::json!({"service": "new", "namespace": "new", "host": "127.0.0.1", "port": port});
+                    let headers = [("Content-Type", "application/json")];
+                    let body = said.to_string();
+                    let mut http = HttpClient::new(&address);
+                    let answer =
+                        http.request("POST", "/v1/RegisterInstance", &[], &headers, Some(body.as_bytes()))?;
+                    Ok(answer.status)
+                })
+            })
+            .collect();
+        clients.into_iter().map(|client| client.join().expect("no panic")).collect()
+    });
+    for status in answers {
+        ensure!(status? == 200, "a registration failed");
+    }
+    let (_, _, body) = world.code("GET", "/naming/v1/services?name=new&namespace=new", None)?;
+    ensure!(body["amount"] == 1, "made once: {body}");
+    ensure!(body["services"][0]["total_instance_count"] == CLIENTS, "all are there: {body}");
+    Ok(())
+}

@@ -1,0 +1,23 @@
+//! Polaris clients that have to log in are answered as by polaris-server 1.19, over gRPC and HTTP, or as
+//! `golden/polaris-auth/exceptions.json` says why not. Each file is played against a server of its own.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use testkit::golden::Golden;
+use testkit::golden::polaris_both::PolarisPlayer;
+use testkit::{Server, StartOptions};
+
+#[test]
+fn clients_that_have_to_log_in() -> Result<()> {
+    let golden = Golden::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/polaris-auth"))?;
+    let mut failures = Vec::new();
+    for recording in golden.recordings() {
+        let env = vec![("MERAK_ACCESS__CLIENT_API".to_owned(), "enforce".to_owned())];
+        let options = StartOptions { env, ..StartOptions::default() };
+        let server = Server::start_with(env!("CARGO_BIN_EXE_merak"), options)?;
+        failures.extend(golden.play(recording, &mut PolarisPlayer::new(&server)?)?);
+    }
+    ensure!(failures.is_empty(), "{} steps differ\n{}", failures.len(), failures.join("\n"));
+    Ok(())
+}
