@@ -11,8 +11,8 @@ use crate::naming::{Page, Pattern};
 use crate::registry::Registry;
 use hashbrown::HashMap;
 use merak_domain::contract::{Contract, ContractId, ContractKey, ContractRefusal, ContractWrite, Decided};
-use merak_domain::naming::Change;
-use merak_domain::{Document, DocumentKey, DocumentKind};
+use merak_domain::naming::{At, Change};
+use merak_domain::{Document, DocumentKey, DocumentKind, Revision};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -106,17 +106,14 @@ pub struct ContractQuery {
 impl ContractQuery {
     fn admits(&self, contract: &Contract) -> bool {
         let key = &contract.key;
-        let parts = [
-            (&self.namespace, &key.namespace),
-            (&self.service, &key.service),
-            (&self.name, &key.name),
-            (&self.protocol, &key.protocol),
-            (&self.version, &key.version),
-        ];
-        let fits = |(asked, text): &(&Option<Pattern>, &Box<str>)| {
-            asked.as_ref().is_none_or(|pattern| pattern.fits(text))
-        };
-        self.id.as_deref().is_none_or(|id| id == contract.id.as_str()) && parts.iter().all(fits)
+        let fits =
+            |asked: &Option<Pattern>, text: &str| asked.as_ref().is_none_or(|pattern| pattern.fits(text));
+        let are_fit = fits(&self.namespace, &key.namespace)
+            && fits(&self.service, &key.service)
+            && fits(&self.name, &key.name)
+            && fits(&self.protocol, &key.protocol)
+            && fits(&self.version, &key.version);
+        are_fit && self.id.as_deref().is_none_or(|id| id == contract.id.as_str())
     }
 }
 
@@ -139,9 +136,13 @@ impl Contracts {
         Contracts { commits: self.commits.by(origin), ..self.clone() }
     }
 
-    /// Writes; `Ok(false)`: there was nothing to change.
+    /// Writes; `Ok(false)`: there was nothing to change. That is what most writes come to, for every instance of a service
+    /// reports the same: those do not take a turn.
     pub async fn write(&self, write: ContractWrite) -> Result<bool, ContractError> {
         let id = write.id();
+        if self.changes_nothing(&write) {
+            return Ok(false);
+        }
         let subject = Subject { area: "contracts", key: id.as_str().into() };
         let (book, registry) = (Arc::clone(&self.book), Arc::clone(&self.registry));
         let decide = move || {
@@ -159,6 +160,12 @@ impl Contracts {
             Ok(Ruling { changes: vec![change], answer: true })
         };
         self.commits.decide(subject, decide).await
+    }
+
+    fn changes_nothing(&self, write: &ContractWrite) -> bool {
+        let never = At { revision: Revision::ZERO, wall_secs: 0 };
+        let present = self.get(write.id());
+        matches!(write.decide(present.as_deref(), never), Ok(Decided::Same))
     }
 
     /// The contract with this id.

@@ -1,8 +1,8 @@
 //! Clients that report themselves: what each said last, until it has been silent for too long.
 //!
-//! Invariant: a report is kept for [`SILENCE_MAX`] after its client was heard, and all reports together are at most
-//! [`BYTES_MAX`] large. They are in memory only: libraries repeat theirs every minute, so that after a restart the list
-//! is whole again before anybody misses a client.
+//! Invariant: a report is kept for three times the ttl of clients after it was heard, and all reports together are at
+//! most [`BYTES_MAX`] large. They are in memory only: libraries repeat theirs every minute, so that after a restart the
+//! list is whole again before anybody misses a client.
 //! Not here: where a client stands when it does not say so (the caller asks the CMDB), connections (`clients`).
 //! Start reading at [`Reports::hear`].
 
@@ -16,9 +16,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long after its last report a client is forgotten: three times the 120 s that Polaris gives it between two
-/// (polaris-semantics §5.1).
-pub const SILENCE_MAX: Duration = Duration::from_secs(3 * 120);
+/// The longest time between two reports of a client, unless an operator says otherwise (polaris-semantics §5.1).
+pub const TTL: Duration = Duration::from_secs(120);
+
+/// How many of its reports may fail to come before a client is forgotten.
+const REPORTS_MISSED: u32 = 3;
 
 /// Bytes of one report that is kept. One of a library has about 300; a larger one is answered and not kept.
 pub const REPORT_BYTES_MAX: usize = 8 * 1024;
@@ -88,6 +90,7 @@ impl Report {
 /// All clients that have reported themselves lately.
 pub struct Reports {
     known: Mutex<Known>,
+    silence_max: Duration,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 }
@@ -111,15 +114,19 @@ struct Entry {
 }
 
 impl Reports {
-    /// Nobody has reported yet.
-    pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Reports {
-        Reports { known: Mutex::default(), clock, metrics }
+    /// Nobody has reported yet. Clients are expected to do so every `ttl` at the latest.
+    pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>, ttl: Duration) -> Reports {
+        let silence_max = ttl.saturating_mul(REPORTS_MISSED);
+        Reports { known: Mutex::default(), silence_max, clock, metrics }
     }
 
     /// Takes in a report, in place of the one its client made before; `false`: there is no room for it.
     pub fn hear(&self, report: Report) -> bool {
         let now = self.clock.now();
-        let kept = self.known.lock().take(report, now);
+        let mut known = self.known.lock();
+        known.forget_silent(now, self.silence_max);
+        let kept = known.take(report, now);
+        drop(known);
         if !kept {
             self.metrics.client_reports_dropped.inc();
         }
@@ -129,21 +136,20 @@ impl Reports {
     /// Everybody who is still heard, longest ago first.
     pub fn all(&self) -> Vec<Arc<Report>> {
         let mut known = self.known.lock();
-        known.forget_silent(self.clock.now());
+        known.forget_silent(self.clock.now(), self.silence_max);
         known.by_age.values().cloned().collect()
     }
 
     /// How many clients are still heard.
     pub fn count(&self) -> usize {
         let mut known = self.known.lock();
-        known.forget_silent(self.clock.now());
+        known.forget_silent(self.clock.now(), self.silence_max);
         known.by_id.len()
     }
 }
 
 impl Known {
     fn take(&mut self, report: Report, now: Moment) -> bool {
-        self.forget_silent(now);
         self.forget(&report.id);
         let size = report.size();
         if size > REPORT_BYTES_MAX || self.bytes + size > BYTES_MAX {
@@ -157,9 +163,9 @@ impl Known {
         true
     }
 
-    fn forget_silent(&mut self, now: Moment) {
+    fn forget_silent(&mut self, now: Moment, silence_max: Duration) {
         while let Some(oldest) = self.by_age.first_entry()
-            && now.since(oldest.key().0) >= SILENCE_MAX
+            && now.since(oldest.key().0) >= silence_max
         {
             let id = oldest.get().id.clone();
             self.forget(&id);
@@ -180,7 +186,7 @@ mod tests {
     use crate::ports::SystemClock;
 
     fn reports() -> Reports {
-        Reports::new(Arc::new(SystemClock::start()), Metrics::new())
+        Reports::new(Arc::new(SystemClock::start()), Metrics::new(), TTL)
     }
 
     fn report(id: &str, version: &str) -> Report {
@@ -233,7 +239,7 @@ mod tests {
         assert!(reports.hear(report("0", &text)), "one that is known may go on reporting");
         assert!(!reports.hear(report("one more", &text)), "full");
         assert_eq!(reports.metrics.client_reports_dropped.get(), 3);
-        tokio::time::advance(SILENCE_MAX).await;
+        tokio::time::advance(TTL * REPORTS_MISSED).await;
         assert!(reports.hear(report("later", &text)), "room again");
         assert_eq!(heard(&reports).len(), 1);
     }

@@ -3,6 +3,7 @@
 //! Not here: what the commands do (`scenario`, `floor`, `compare`).
 
 mod connections;
+mod polaris_http;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::connections::{Churn, Connected, Idle, Push, Reconnect, Vanish};
+pub(crate) use self::polaris_http::{PolarisConsole, PolarisHttp, PolarisHttpScenario};
 use crate::driver::{Pace, Plan};
 use crate::meter::Meter;
 use crate::population::{Metadata, Population};
@@ -50,6 +52,10 @@ pub(crate) enum Command {
     Churn(Churn),
     /// Register, heartbeat or Discover over Polaris gRPC, and how soon another client sees a registration.
     PolarisGrpc(PolarisGrpc),
+    /// Register or heartbeat over Polaris HTTP.
+    PolarisHttp(PolarisHttp),
+    /// Pages of a console over very many instances, by every filter, while instances change.
+    PolarisConsole(PolarisConsole),
     /// Resident memory of each instance, look-ups while beats arrive, and what happens when beats stop.
     Memory(Memory),
     /// Many instances registered one by one into one service: is the last as cheap as the first?
@@ -230,6 +236,8 @@ pub(crate) enum PolarisScenario {
     Register,
     /// Heartbeats of instances that are registered first.
     Heartbeat,
+    /// The same in batches: one message for the --hosts-per-service instances of a service.
+    BatchHeartbeat,
     /// Discover streams that ask for whole lists of --hosts-per-service instances.
     Discover,
     /// Discover streams that ask with the revision they know, so that nothing has changed.
@@ -244,6 +252,7 @@ impl PolarisScenario {
         match self {
             Self::Register => "register",
             Self::Heartbeat => "heartbeat",
+            Self::BatchHeartbeat => "batch-heartbeat",
             Self::Discover => "discover",
             Self::DiscoverUnchanged => "discover-unchanged",
             Self::Visibility => "visibility",
@@ -357,6 +366,9 @@ pub(crate) struct Compare {
     /// Durable instances in the step about restarting. 0: left out.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) restart_instances: u64,
+    /// Instances in the step about the pages of a console. 0: left out.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) console_instances: u64,
     /// Instances in the step about connections that close. 0: left out.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) vanish_instances: u64,

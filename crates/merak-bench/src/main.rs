@@ -43,6 +43,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             PolarisScenario::Visibility => measure(&what.load.output, scenario::visibility::run(&what)),
             _ => measure(&what.load.output, scenario::polaris_grpc::run(&what)),
         },
+        Command::PolarisHttp(what) => measure(&what.load.output, scenario::polaris_http::run(&what)),
+        Command::PolarisConsole(what) => measure(&what.output, scenario::polaris_console::run(&what)),
         Command::Push(what) => measure(&what.output, scenario::push::run(&what)),
         Command::UdpPush(what) => measure(&what.output, scenario::udp_push::run(&what)),
         Command::Reconnect(what) => measure(&what.output, scenario::reconnect::run(&what)),

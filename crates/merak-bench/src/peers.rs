@@ -83,6 +83,8 @@ pub(crate) struct Server {
     pub(crate) nacos_http: Option<String>,
     /// Where it speaks Nacos gRPC, if it does.
     pub(crate) nacos_grpc: Option<String>,
+    /// Where it speaks Polaris HTTP, if it does.
+    pub(crate) polaris_http: Option<String>,
     /// Where it speaks Polaris gRPC, if it does.
     pub(crate) polaris_grpc: Option<String>,
     /// From the start of its process to its first answer.
@@ -117,13 +119,14 @@ impl Server {
         };
         let ready_after = begun.elapsed();
         let resident_when_ready = Meter::of(pid)?.sample()?.resident;
-        let Addresses { nacos_http, nacos_grpc, polaris_grpc } = addresses;
+        let Addresses { nacos_http, nacos_grpc, polaris_http, polaris_grpc } = addresses;
         Ok(Self {
             child,
             folder,
             pid,
             nacos_http,
             nacos_grpc,
+            polaris_http,
             polaris_grpc,
             ready_after,
             resident_when_ready,
@@ -152,6 +155,7 @@ impl Server {
 struct Addresses {
     nacos_http: Option<String>,
     nacos_grpc: Option<String>,
+    polaris_http: Option<String>,
     polaris_grpc: Option<String>,
 }
 
@@ -160,6 +164,7 @@ struct Addresses {
 struct Listeners {
     nacos_http: String,
     nacos_grpc: Option<String>,
+    polaris_http: Option<String>,
     polaris_grpc: String,
     ops: String,
 }
@@ -181,8 +186,8 @@ enum Ready {
     FirstLine { http: bool },
     /// Answers a list on this Nacos HTTP port; its Nacos gRPC port is 1000 above.
     List(u16),
-    /// Says a word in its log; speaks Polaris gRPC at this address.
-    Says { word: &'static str, polaris_grpc: String },
+    /// Says a word in its log; speaks Polaris HTTP and gRPC at these addresses.
+    Says { word: &'static str, polaris_http: &'static str, polaris_grpc: &'static str },
 }
 
 impl Launch {
@@ -195,7 +200,12 @@ impl Launch {
             Program::Merak(binary) => (
                 binary.clone(),
                 ["serve", "--data-dir", &data_text, "--bind", "127.0.0.1"].map(str::to_owned).to_vec(),
-                MERAK_PORTS.map(|setting| (setting, "0".to_owned())).to_vec(),
+                MERAK_PORTS
+                    .map(|setting| (setting, "0".to_owned()))
+                    .into_iter()
+                    // The step of a console is about pages, not about tokens.
+                    .chain([("MERAK_ACCESS__CONSOLE_API", "open".to_owned())])
+                    .collect(),
                 Ready::Listeners(data.join("listeners.json")),
             ),
             Program::Rnacos(binary) => {
@@ -221,8 +231,11 @@ impl Launch {
             Program::Polaris(dist) => {
                 polaris_configuration(dist, folder)?;
                 let arguments = ["start", "-c", "conf/polaris-server.yaml"].map(str::to_owned).to_vec();
-                let ready =
-                    Ready::Says { word: "finish starting server", polaris_grpc: "127.0.0.1:8091".to_owned() };
+                let ready = Ready::Says {
+                    word: "finish starting server",
+                    polaris_http: "127.0.0.1:8090",
+                    polaris_grpc: "127.0.0.1:8091",
+                };
                 (dist.join("polaris-server"), arguments, Vec::new(), ready)
             }
             Program::FloorHttp { hosts } => {
@@ -275,8 +288,12 @@ impl Launch {
                 line.trim().strip_prefix("listening on ").context("no address on the first line")?;
             let address = Some(address.to_owned());
             return Ok(match http {
-                true => Addresses { nacos_http: address, ..Addresses::default() },
-                false => Addresses { nacos_http: None, nacos_grpc: address.clone(), polaris_grpc: address },
+                true => {
+                    Addresses { nacos_http: address.clone(), polaris_http: address, ..Addresses::default() }
+                }
+                false => {
+                    Addresses { nacos_grpc: address.clone(), polaris_grpc: address, ..Addresses::default() }
+                }
             });
         }
         loop {
@@ -299,6 +316,7 @@ impl Launch {
                 answers(&listeners.ops, "/health/ready").await.then_some(Addresses {
                     nacos_http: Some(listeners.nacos_http),
                     nacos_grpc: listeners.nacos_grpc,
+                    polaris_http: listeners.polaris_http,
                     polaris_grpc: Some(listeners.polaris_grpc),
                 })
             }
@@ -308,14 +326,17 @@ impl Launch {
                     Addresses {
                         nacos_http: Some(address(*port)),
                         nacos_grpc: Some(address(*port + 1000)),
-                        polaris_grpc: None,
+                        ..Addresses::default()
                     }
                 })
             }
-            Ready::Says { word, polaris_grpc } => {
+            Ready::Says { word, polaris_http, polaris_grpc } => {
                 let log = std::fs::read_to_string(folder.join("out.log")).ok()?;
-                log.contains(word)
-                    .then(|| Addresses { polaris_grpc: Some(polaris_grpc.clone()), ..Addresses::default() })
+                log.contains(word).then(|| Addresses {
+                    polaris_http: Some((*polaris_http).to_owned()),
+                    polaris_grpc: Some((*polaris_grpc).to_owned()),
+                    ..Addresses::default()
+                })
             }
             Ready::FirstLine { .. } => None,
         }

@@ -165,7 +165,7 @@ impl Core {
         let limits = Limiter::new(clock.clone(), metrics.clone());
         let accounts = Arc::new(Accounts::new(&first_start::process_key()?));
         let tokens = Tokens::new(&first_start::signing_key(&config.data_dir)?);
-        let reports = Arc::new(Reports::new(clock.clone(), metrics.clone()));
+        let reports = Arc::new(Reports::new(clock.clone(), metrics.clone(), config.client_ttl));
         let access = Access::new(config.access, accounts, tokens, clock.clone());
         let access = Arc::new(access.with_limits(limits.clone()));
         let rolls = Rolls::default();
@@ -422,6 +422,7 @@ impl Core {
             clients,
             ledger: self.ledger.clone(),
             clock: self.clock.clone(),
+            cleanup: self.cleanup.clone(),
             subscriptions: Box::new(move || counting.subscription_counts()),
         });
     }

@@ -5,7 +5,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use testkit::{HttpClient, HttpResponse, Server};
+use testkit::{HttpClient, HttpResponse, Server, StartOptions};
 
 /// Routes that take a batch.
 const BATCHES: [(&str, &str); 12] = [
@@ -41,7 +41,10 @@ struct World {
 
 impl World {
     fn start() -> Result<World> {
-        let server = Server::start(env!("CARGO_BIN_EXE_merak"))?;
+        World::with(Server::start(env!("CARGO_BIN_EXE_merak"))?)
+    }
+
+    fn with(server: Server) -> Result<World> {
         let mut http = HttpClient::new(&server.addresses().polaris_http);
         let admin = server.admin()?;
         let body = serde_json::json!({"name": admin.user, "password": admin.password}).to_string();
@@ -95,9 +98,13 @@ fn batches_of_100_000() -> Result<()> {
 /// on.
 #[test]
 fn bodies_that_are_none() -> Result<()> {
-    let mut world = World::start()?;
-    let long = format!("[{{\"name\":\"{}\"}}]", "x".repeat(2 << 20));
-    let deep = format!("[{}", r#"{"metadata":"#.repeat(100_000));
+    let options = StartOptions {
+        env: vec![("MERAK_LIMITS__BODY".to_owned(), "64KiB".to_owned())],
+        ..StartOptions::default()
+    };
+    let mut world = World::with(Server::start_with(env!("CARGO_BIN_EXE_merak"), options)?)?;
+    let long = format!("[{{\"name\":\"{}\"}}]", "x".repeat(64 << 10));
+    let deep = format!("[{}", r#"{"metadata":"#.repeat(4_000));
     for (name, body) in
         [("too long", long.as_str()), ("too deep", &deep), ("not UTF-8", "[{\"name\":\"\u{0}\"}]")]
     {
@@ -188,5 +195,43 @@ fn one_service_is_made_once() -> Result<()> {
     let (_, _, body) = world.code("GET", "/naming/v1/services?name=new&namespace=new", None)?;
     ensure!(body["amount"] == 1, "made once: {body}");
     ensure!(body["services"][0]["total_instance_count"] == CLIENTS, "all are there: {body}");
+    Ok(())
+}
+
+/// An instance that is known by its address alone is not reached by its id either: whoever may not touch its service
+/// may not remove it, whichever way it is named.
+#[test]
+fn an_id_opens_no_door() -> Result<()> {
+    const REMOVE: &str = "/naming/v1/instances/delete";
+    let mut world = World::start()?;
+    let of_nacos = [("serviceName", "held"), ("ip", "127.0.0.1"), ("port", "7")];
+    let registered =
+        HttpClient::new(&world.server.addresses().nacos_http).post("/nacos/v1/ns/instance", &of_nacos)?;
+    ensure!(registered.status == 200, "{}", registered.text());
+    let (_, _, listed) = world.code("GET", "/naming/v1/instances?service=held&namespace=default", None)?;
+    let id = listed["instances"][0]["id"].as_str().context("it is listed")?.to_owned();
+
+    let user = r#"[{"name": "guest", "password": "guest-password", "source": "Polaris"}]"#;
+    let (_, _, made) = world.code("POST", "/core/v1/users", Some(user))?;
+    let guest = &made["responses"][0]["user"]["id"];
+    let (_, _, shown) =
+        world.code("GET", &format!("/core/v1/user/token?id={}", guest.as_str().context("made")?), None)?;
+    let token = shown["user"]["auth_token"].as_str().context("a token")?.to_owned();
+
+    let address = r#""service": "held", "namespace": "default", "host": "127.0.0.1", "port": 7"#;
+    for (name, said) in [
+        ("by address", format!("[{{{address}}}]")),
+        ("by id and address", format!("[{{\"id\": \"{id}\", {address}}}]")),
+    ] {
+        let (status, code, body) = told(&world.send("POST", REMOVE, &token, Some(&said))?)?;
+        ensure!((status, code) == (401, 401_001), "{name}: {status} {body}");
+        let (_, code, body) =
+            world.code("GET", "/naming/v1/instances?service=held&namespace=default", None)?;
+        ensure!(code == 200_000 && body["amount"] == 1, "{name}: it is there: {body}");
+    }
+    let (_, code, body) = world.code("POST", REMOVE, Some(&format!("[{{\"id\": \"{id}\", {address}}}]")))?;
+    ensure!(code == 200_000, "the administrator removes it: {body}");
+    let (_, _, body) = world.code("GET", "/naming/v1/instances?service=held&namespace=default", None)?;
+    ensure!(body["amount"] == 0, "it is gone: {body}");
     Ok(())
 }

@@ -24,11 +24,16 @@ fn start(environment: &[(&str, &str)]) -> Result<Server> {
     Server::start_with(env!("CARGO_BIN_EXE_merak"), options)
 }
 
-fn history(server: &Server, query: &[(&str, &str)]) -> Result<Value> {
+/// The administrator's.
+fn token(server: &Server) -> Result<String> {
     let admin = server.admin()?;
     let form = [("username", admin.user.as_str()), ("password", admin.password.as_str())];
     let login = HttpClient::new(&server.addresses().nacos_http).post("/nacos/v1/auth/login", &form)?;
-    let bearer = format!("Bearer {}", login.json()?["accessToken"].as_str().context("a token")?);
+    Ok(login.json()?["accessToken"].as_str().context("a token")?.to_owned())
+}
+
+fn history(server: &Server, query: &[(&str, &str)]) -> Result<Value> {
+    let bearer = format!("Bearer {}", token(server)?);
     let headers = [("Authorization", bearer.as_str())];
     let answer =
         HttpClient::new(&server.addresses().ops).request("GET", "/v1/history", query, &headers, None)?;
@@ -106,6 +111,32 @@ async fn who_did_what() -> Result<()> {
     let expected =
         ["InstanceOnline", "InstanceOnline", "InstanceOpenIsolate", "InstanceOffline", "InstanceOffline"];
     assert_eq!(words, expected, "{events}");
+    Ok(())
+}
+
+/// Where a log-in is wanted, it is recorded whose it was.
+#[test]
+fn whoever_logged_in_is_named() -> Result<()> {
+    let server = start(&[("MERAK_ACCESS__CLIENT_API", "enforce")])?;
+    let token = token(&server)?;
+    let persistent = [
+        ("serviceName", "demo"),
+        ("ip", "127.0.0.1"),
+        ("port", "80"),
+        ("ephemeral", "false"),
+        ("accessToken", token.as_str()),
+    ];
+    assert_eq!(nacos(&server, "POST", INSTANCE, &persistent[..4])?.0, 403, "nobody known");
+    assert_eq!(nacos(&server, "POST", INSTANCE, &persistent)?.0, 200);
+    let heavier = [&persistent[..], &[("weight", "3")]].concat();
+    assert_eq!(nacos(&server, "PUT", INSTANCE, &heavier)?.0, 200);
+    let told = history(&server, &[("operator", "admin")])?;
+    let expected = [
+        "Create demo admin nacos-http",
+        "Create demo(127.0.0.1:80) admin nacos-http",
+        "Update demo(127.0.0.1:80) admin nacos-http",
+    ];
+    assert_eq!(rows(&told), expected, "{told:#}");
     Ok(())
 }
 

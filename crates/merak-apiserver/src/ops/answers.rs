@@ -1,5 +1,5 @@
 //! What the inside view answers: the JSON of `/v1/subscribers`, `/v1/timeline`, `/v1/clients`,
-//! `/v1/watched` and `/v1/history`.
+//! `/v1/watched`, `/v1/history` and `/v1/jobs`.
 //!
 //! Invariant: times end in `_ms` and are wall clock milliseconds since 1970, or lengths of time; a field that has
 //! nothing to say is `null`; nothing secret is in here. `merak subscribers` and its like read the same types.
@@ -253,4 +253,30 @@ pub struct Change {
     pub before: Option<serde_json::Value>,
     /// It afterwards.
     pub after: Option<serde_json::Value>,
+}
+
+/// `/v1/jobs`: those that remove what nobody uses any more.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Jobs {
+    /// Now.
+    pub now_ms: u64,
+    /// All there are.
+    pub jobs: Vec<Job>,
+}
+
+/// One job.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    /// `DeleteUnHealthyInstance` or `DeleteEmptyService`.
+    pub name: String,
+    /// Whether it runs.
+    pub enabled: bool,
+    /// How long a thing must have been of no use.
+    pub after_ms: u64,
+    /// When it looked last; `null`: not since the server was started.
+    pub last_run_ms: Option<u64>,
+    /// What it removed then.
+    pub last_removed: u64,
+    /// What it removed since the server was started.
+    pub removed: u64,
 }

@@ -9,6 +9,7 @@
 use super::answers;
 use super::query::{Query, QueryError};
 use crate::common::mapping;
+use merak_app::cleanup;
 use merak_app::clients::Clients;
 use merak_app::health::Ledger;
 use merak_app::history::{Filter, Record};
@@ -36,6 +37,8 @@ pub struct Inside {
     pub ledger: Arc<Ledger>,
     /// For ages.
     pub clock: Arc<dyn Clock>,
+    /// What the cleanup did.
+    pub cleanup: Arc<cleanup::Report>,
     /// Counts what connections subscribe to.
     pub subscriptions: Box<dyn Fn() -> SubscriptionCounts + Send + Sync>,
 }
@@ -121,6 +124,23 @@ pub(super) fn history(inside: &Inside, query: &Query<'_>) -> Result<answers::His
         total: page.total,
         changes: page.records.iter().map(|record| change(record)).collect(),
     })
+}
+
+/// What the jobs did that remove what nobody uses any more. They have the names that Polaris's operators know.
+pub(super) fn jobs(inside: &Inside, _: &Query<'_>) -> Result<answers::Jobs, QueryError> {
+    let told = |status: cleanup::Status| answers::Job {
+        name: match status.job {
+            cleanup::Job::UnhealthyInstances => "DeleteUnHealthyInstance".to_owned(),
+            cleanup::Job::EmptyServices => "DeleteEmptyService".to_owned(),
+        },
+        enabled: status.rule.enabled,
+        after_ms: u64::try_from(status.rule.after.as_millis()).unwrap_or(u64::MAX),
+        last_run_ms: status.last_run_ms,
+        last_removed: status.last_removed,
+        removed: status.removed,
+    };
+    let jobs = inside.cleanup.now().into_iter().map(told).collect();
+    Ok(answers::Jobs { now_ms: inside.clock.wall_ms(), jobs })
 }
 
 fn change(record: &Record) -> answers::Change {

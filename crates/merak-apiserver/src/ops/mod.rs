@@ -85,6 +85,7 @@ pub fn routes() -> Vec<Route<Ops>> {
         admin("/v1/clients", |ops, arrival| tell(ops, arrival, inside::clients)),
         admin("/v1/watched", |ops, arrival| tell(ops, arrival, inside::watched)),
         admin("/v1/history", |ops, arrival| tell(ops, arrival, inside::history)),
+        admin("/v1/jobs", |ops, arrival| tell(ops, arrival, inside::jobs)),
     ]
 }
 
@@ -230,6 +231,7 @@ mod tests {
             ("/metrics", Permission::Public),
             ("/v1/clients", Permission::Admin),
             ("/v1/history", Permission::Admin),
+            ("/v1/jobs", Permission::Admin),
             ("/v1/subscribers", Permission::Admin),
             ("/v1/timeline", Permission::Admin),
             ("/v1/watched", Permission::Admin),

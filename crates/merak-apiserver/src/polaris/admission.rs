@@ -8,7 +8,7 @@
 use super::check::given;
 use crate::common::mapping;
 use merak_app::access::{
-    Access, Credentials, Flaw, Mode, Pass, Permission, Refused, Resource, ResourceKind, Verdict,
+    ANY, Access, Credentials, Flaw, Mode, Pass, Permission, Refused, Resource, ResourceKind, Verdict,
 };
 use merak_app::metrics::Metrics;
 use merak_app::naming::Naming;
@@ -188,14 +188,12 @@ impl<'a> Asked<'a> {
         service_id(&self.namespace, &self.service)
     }
 
-    /// Calls `decide` with what it touches: the service with its labels, or of all services the namespace; nothing in
-    /// particular where not even that is named.
+    /// Calls `decide` with what it touches: the service with its labels, or of all services the namespace; any namespace
+    /// where not even that is named.
     pub(super) fn touching<T>(&self, naming: &Naming, decide: impl FnOnce(&[Resource<'_>]) -> T) -> T {
         if self.service.is_empty() {
-            return match &*self.namespace {
-                "" => decide(&[]),
-                namespace => decide(&[Resource::namespace(namespace)]),
-            };
+            let namespace = if self.namespace.is_empty() { ANY } else { &*self.namespace };
+            return decide(&[Resource::namespace(namespace)]);
         }
         let kept = naming.service(mapping::service_from_polaris(&self.namespace, &self.service));
         let resource = Resource {

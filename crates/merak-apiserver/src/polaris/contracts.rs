@@ -97,7 +97,7 @@ pub(super) fn key(said: &ServiceContract) -> ContractKey {
 /// Which contract a message means, by its id where it names one.
 pub(super) fn id(said: &ServiceContract) -> Result<ContractId, Refused> {
     if !said.id.is_empty() {
-        return ContractId::parse(&said.id).ok_or(Refused::usual(codes::NOT_FOUND_RESOURCE));
+        return ContractId::parse(&said.id).ok_or_else(|| Refused::usual(codes::NOT_FOUND_RESOURCE));
     }
     let key = key(said);
     rules::key(&key)?;
@@ -110,11 +110,14 @@ pub(super) fn described(said: &ServiceContract, source: Source) -> Result<Contra
     rules::key(&key)?;
     let interfaces = interfaces(said)?;
     let metadata = Metadata::from_pairs(&said.metadata);
-    Ok(ContractWrite::Describe { key, source, content: said.content.as_str().into(), metadata, interfaces })
+    Ok(ContractWrite::describe(key, source, said.content.as_str().into(), metadata, interfaces))
 }
 
-/// The interfaces of a message.
+/// The interfaces of a message. How many there are is looked at first: each costs a hash.
 pub(super) fn interfaces(said: &ServiceContract) -> Result<Vec<Described>, Refused> {
+    if said.interfaces.len() > rules::INTERFACES_MAX {
+        return Err(ContractFault::TooLarge.into());
+    }
     let described = said.interfaces.iter().map(|interface| {
         let what = described_interface(interface);
         rules::interface(&what)?;

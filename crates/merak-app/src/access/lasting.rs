@@ -96,7 +96,7 @@ mod tests {
     fn owners_are_read() {
         let id = new_id().expect("random");
         assert_ne!(id, new_id().expect("random"), "ids differ");
-        for owner in [Owner::User(id.clone()), Owner::Group(id.clone())] {
+        for owner in [Owner::User(id.clone()), Owner::Group(id)] {
             let token = new_token(&owner).expect("random");
             let text = token.text.reveal();
             assert!(token.enabled);

@@ -312,7 +312,7 @@ mod tests {
 
     const NOW: u64 = 1_700_000_000_000;
 
-    async fn gate(mode: Mode) -> Access {
+    async fn gate(mode: impl Into<Modes>) -> Access {
         let accounts = Arc::new(Accounts::new(&[1; 32]));
         for (name, admin) in [("root", true), ("app", false)] {
             accounts.put(Arc::new(Accounts::generated_user(name, "right", admin).expect("hashes")));
@@ -381,5 +381,47 @@ mod tests {
         let credentials = Credentials { token: Some(&issued.token), password: None };
         assert_eq!(gate.check(Permission::Admin, credentials).await.ok(), Some(Verdict::Allow));
         assert!(matches!(gate.login("root", "wrong").await, Err(AccountError::WrongPassword)), "refused");
+    }
+
+    /// What each mode makes of each caller at the gate, and of what policies do not allow behind it.
+    #[tokio::test]
+    async fn passes() {
+        use Permission::{Account, Admin, ClientWrite, ConsoleWrite, Public};
+        use Verdict::{Allow, AllowButWouldRefuse as Report, Forbidden};
+        let (anonymous, bad) = (Err(Refused::Anonymous), Err(Refused::Unproven(Flaw::Unreadable)));
+        // (client, console, permission, then for no token, a bad one, a user's and an administrator's: let in, or how
+        // a wish is decided)
+        type Outcome = Result<Verdict, Refused>;
+        let table: [(Mode, Mode, Permission, [Outcome; 4]); 13] = [
+            (Mode::Open, Mode::Open, Public, [Ok(Allow); 4]),
+            (Mode::Enforce, Mode::Enforce, Public, [Ok(Allow); 4]),
+            (Mode::Open, Mode::Enforce, ClientWrite, [Ok(Allow); 4]),
+            (Mode::Observe, Mode::Enforce, ClientWrite, [Ok(Report), Ok(Report), Ok(Report), Ok(Allow)]),
+            (Mode::Enforce, Mode::Open, ClientWrite, [anonymous, bad, Ok(Forbidden), Ok(Allow)]),
+            (Mode::Enforce, Mode::Open, ConsoleWrite, [Ok(Allow); 4]),
+            (Mode::Open, Mode::Observe, ConsoleWrite, [Ok(Report), Ok(Report), Ok(Report), Ok(Allow)]),
+            (Mode::Open, Mode::Enforce, ConsoleWrite, [anonymous, bad, Ok(Forbidden), Ok(Allow)]),
+            (Mode::Open, Mode::Open, Account, [anonymous, bad, Ok(Forbidden), Ok(Allow)]),
+            (Mode::Observe, Mode::Observe, Account, [anonymous, bad, Ok(Forbidden), Ok(Allow)]),
+            (Mode::Enforce, Mode::Enforce, Account, [anonymous, bad, Ok(Forbidden), Ok(Allow)]),
+            (Mode::Open, Mode::Open, Admin, [anonymous, bad, Err(Refused::Forbidden), Ok(Allow)]),
+            (Mode::Enforce, Mode::Enforce, Admin, [anonymous, bad, Err(Refused::Forbidden), Ok(Allow)]),
+        ];
+        for (client, console, permission, expected) in table {
+            let gate = gate(Modes { client, console }).await;
+            let token = |name: &str| {
+                let user = gate.accounts().get(name).expect("is there");
+                Tokens::new(&[7; 32]).issue(&user, NOW).token
+            };
+            let tokens = [String::new(), "bad".to_owned(), token("app"), token("root")];
+            for (token, expected) in tokens.iter().zip(expected) {
+                let credentials = Credentials { token: Some(token), password: None };
+                let resource = Resource::namespace("ns");
+                let pass = gate.admit(permission, credentials).await;
+                let found = pass.map(|pass| gate.authorize(&pass, "UpdateNamespaces", &[resource]));
+                let who = if token.len() > 3 { "somebody" } else { token };
+                assert_eq!(found, expected, "{permission:?} in {client:?} and {console:?}: {who:?}");
+            }
+        }
     }
 }

@@ -155,7 +155,7 @@ impl Clients {
         // It begins with many that go at once; a few now and then, however many are held, are none.
         let is_mass =
             departed.iter().filter(|one| now.since(one.at) <= WAVE_WINDOW).nth(WAVE_MIN - 1).is_some();
-        let lasts = wave.filter(|began| now.since(*began) < WAVE_MAX).or(is_mass.then_some(now));
+        let lasts = wave.filter(|began| now.since(*began) < WAVE_MAX).or_else(|| is_mass.then_some(now));
         *wave = lasts.filter(|_| {
             let missing = departed.iter().filter(|one| one.successor(&arrivals).is_none()).count();
             let approaching = self.approaching.load(Ordering::Relaxed);

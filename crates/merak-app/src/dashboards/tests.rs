@@ -3,7 +3,7 @@
 use super::*;
 use crate::ports::SystemClock;
 use crate::registry::Cause;
-use crate::reports::{ClientKind, Report};
+use crate::reports::{self, ClientKind, Report};
 use crate::testing::store_suite::samples;
 use crate::timeline::Actor;
 use merak_domain::Revision;
@@ -54,7 +54,7 @@ fn world() -> World {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let metrics = Metrics::new();
     let registry = Registry::new(clock.clone(), metrics.clone(), 1 << 20, |service| service.name.into());
-    let reports = Arc::new(Reports::new(clock.clone(), metrics.clone()));
+    let reports = Arc::new(Reports::new(clock.clone(), metrics.clone(), reports::TTL));
     reports.hear(Report {
         id: "c".into(),
         host: "127.0.0.1".into(),

@@ -3,7 +3,6 @@
 //! Invariant: it never holds more than its bound; adding waits for nobody but another who adds, for some nanoseconds.
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 pub(super) struct Backlog<T> {
     waiting: Mutex<Vec<T>>,
@@ -15,20 +14,15 @@ impl<T> Backlog<T> {
         Backlog { waiting: Mutex::default(), max }
     }
 
-    /// Adds one, and wakes the reader when half is full; `false`: there was no room.
+    /// Adds one and says how many wait now; `None`: there was no room.
     #[must_use]
-    pub(super) fn push(&self, one: T, reader: &Notify) -> bool {
+    pub(super) fn push(&self, one: T) -> Option<usize> {
         let mut waiting = self.waiting.lock();
         if waiting.len() >= self.max {
-            return false;
+            return None;
         }
         waiting.push(one);
-        let is_much = waiting.len() == self.max / 2;
-        drop(waiting);
-        if is_much {
-            reader.notify_one();
-        }
-        true
+        Some(waiting.len())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -50,15 +44,15 @@ mod tests {
     fn nothing_is_lost_in_silence() {
         const WRITERS: usize = 4;
         const EACH: usize = 10_000;
-        let (backlog, reader) = (Backlog::new(256), Notify::new());
+        let backlog = Backlog::new(256);
         let mut taken: Vec<(usize, usize)> = Vec::new();
         let mut refused = 0;
         std::thread::scope(|scope| {
             let writers: Vec<_> = (0..WRITERS)
                 .map(|writer| {
-                    let (backlog, reader) = (&backlog, &reader);
+                    let backlog = &backlog;
                     scope.spawn(move || {
-                        (0..EACH).filter(|number| !backlog.push((writer, *number), reader)).count()
+                        (0..EACH).filter(|number| backlog.push((writer, *number)).is_none()).count()
                     })
                 })
                 .collect();

@@ -7,7 +7,7 @@
 use super::{Pair, Value};
 use crate::commit::Shelves;
 use crate::registry::Registry;
-use merak_domain::naming::{Change, InstanceRef, ServiceKey};
+use merak_domain::naming::{Change, Instance, InstanceRef, Override, ServiceKey};
 use std::sync::Arc;
 
 /// What these changes are about to change.
@@ -19,11 +19,6 @@ pub fn glance(registry: &Registry, shelves: &Shelves, changes: &[Change]) -> Vec
 fn pair(registry: &Registry, shelves: &Shelves, change: &Change, all: &[Change]) -> Option<Pair> {
     let instance = |service: &Arc<ServiceKey>, key: InstanceRef<'_>| {
         registry.instance(ServiceKey::as_ref(service), key).map(|it| Value::Instance(Arc::clone(service), it))
-    };
-    let set_over = |service: &Arc<ServiceKey>, key: InstanceRef<'_>| {
-        registry
-            .override_of(ServiceKey::as_ref(service), key)
-            .map(|it| Value::Override(Arc::clone(service), it))
     };
     let service_of = |key: &Arc<ServiceKey>| {
         registry.service(ServiceKey::as_ref(key)).map(|it| Value::Service(Arc::clone(key), it))
@@ -59,11 +54,9 @@ fn pair(registry: &Registry, shelves: &Shelves, change: &Change, all: &[Change])
             return None;
         }
         Change::PutOverride(service, it) => {
-            let now = Value::Override(Arc::clone(service), Arc::clone(it));
-            // Nothing set over an instance is something, so it is changed and not made.
-            let nothing = || Value::Override(Arc::clone(service), Arc::new(super::value::nothing_set(it)));
-            let before = set_over(service, it.key.as_ref()).unwrap_or_else(nothing);
-            Pair { before: Some(before), now: Some(now) }
+            let before = registry.instance(ServiceKey::as_ref(service), it.key.as_ref())?;
+            let value = |it| Some(Value::Instance(Arc::clone(service), it));
+            Pair { now: value(Arc::new(shown(&before, it))), before: value(before) }
         }
         Change::DropOverride(..) | Change::EndOverride(..) => return None,
         Change::PutDocument(document) => Pair {
@@ -72,6 +65,19 @@ fn pair(registry: &Registry, shelves: &Shelves, change: &Change, all: &[Change])
         },
         Change::DropDocument(key) => Pair { before: shelves.get(key).map(Value::Document), now: None },
     })
+}
+
+/// An instance as it is shown with this set over it.
+fn shown(before: &Instance, set: &Override) -> Instance {
+    Instance {
+        weight: set.weight.unwrap_or(before.weight),
+        enabled: set.enabled.unwrap_or(before.enabled),
+        metadata: set
+            .metadata
+            .as_ref()
+            .map_or_else(|| set.registered.clone(), |over| set.registered.merged(over)),
+        ..before.clone()
+    }
 }
 
 fn is_instance(change: &Change, key: InstanceRef<'_>) -> bool {

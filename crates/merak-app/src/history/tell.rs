@@ -12,7 +12,7 @@ use merak_domain::Document;
 use merak_domain::access::{Group, Policy, Role, User};
 use merak_domain::contract::{Contract, ContractKey};
 use merak_domain::naming::{
-    Address, Alias, Checker, Instance, Kind, Namespace, Override, Profile, Selector, Service, ServiceKey,
+    Address, Alias, Checker, Instance, Kind, Namespace, Profile, Selector, Service, ServiceKey,
 };
 
 /// A change as it was noted.
@@ -51,7 +51,6 @@ fn name(value: &Value, shown_name: ShownName) -> (Box<str>, Box<str>) {
         Value::Namespace(namespace) => (namespace.name.clone(), namespace.name.clone()),
         Value::Service(key, _) | Value::Alias(key, _) => (key.namespace().into(), shown(key).into()),
         Value::Instance(key, instance) => (key.namespace().into(), at(key, instance.key.address())),
-        Value::Override(key, set) => (key.namespace().into(), at(key, set.key.address())),
         Value::Document(Document::Contract(contract)) => {
             let ContractKey { namespace, service, name, protocol, version } = &contract.key;
             (namespace.clone(), format!("{service}({name}:{protocol}:{version})").into())
@@ -76,7 +75,6 @@ fn text(value: &Value, before: Option<&Value>, shown_name: ShownName) -> Box<str
         Value::Service(_, it) => service(&mut object, it, before),
         Value::Alias(_, it) => alias(&mut object, it, shown_name),
         Value::Instance(key, it) => instance(&mut object, key, it, shown_name),
-        Value::Override(_, it) => set_over(&mut object, it),
         Value::Document(Document::User(it)) => user(&mut object, it, before),
         Value::Document(Document::Group(it)) => group(&mut object, it, before),
         Value::Document(Document::Role(it)) => role(&mut object, it),
@@ -202,18 +200,6 @@ fn weight(it: &Instance) -> f64 {
     match it.kind {
         Kind::Polaris => it.weight.as_polaris().into(),
         Kind::Ephemeral | Kind::Persistent => it.weight.as_nacos(),
-    }
-}
-
-fn set_over(object: &mut Object, it: &Override) {
-    if let Some(weight) = it.weight {
-        object.plain("weight", weight.as_nacos());
-    }
-    if let Some(enabled) = it.enabled {
-        object.plain("isolate", !enabled);
-    }
-    if let Some(metadata) = &it.metadata {
-        object.pairs("metadata", metadata);
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Operation, Resource};
 use merak_domain::Document;
 use merak_domain::access::{Group, User};
 use merak_domain::contract::Contract;
-use merak_domain::naming::{Alias, Instance, Namespace, Override, Service, ServiceKey};
+use merak_domain::naming::{Alias, Instance, Namespace, Service, ServiceKey};
 use std::sync::Arc;
 
 /// Something that is kept.
@@ -22,8 +22,6 @@ pub enum Value {
     Alias(Arc<ServiceKey>, Arc<Alias>),
     /// An instance.
     Instance(Arc<ServiceKey>, Arc<Instance>),
-    /// What an operator set over an instance.
-    Override(Arc<ServiceKey>, Arc<Override>),
     /// A user, a policy and the like.
     Document(Document),
 }
@@ -43,7 +41,7 @@ impl Value {
         match self {
             Value::Namespace(_) => Resource::Namespace,
             Value::Service(..) | Value::Alias(..) => Resource::Service,
-            Value::Instance(..) | Value::Override(..) => Resource::Instance,
+            Value::Instance(..) => Resource::Instance,
             Value::Document(Document::User(_)) => Resource::User,
             Value::Document(Document::Group(_)) => Resource::Group,
             Value::Document(Document::Role(_)) => Resource::Role,
@@ -121,22 +119,8 @@ fn update(before: &Value, now: &Value) -> Option<Operation> {
             (seen.revision, seen.modified_secs) = (now.revision, now.modified_secs);
             (seen != **now).then_some(Update)
         }
-        (Value::Override(_, before), Value::Override(_, now)) => {
-            let turned = before.enabled != now.enabled;
-            let seen = Override {
-                enabled: now.enabled,
-                registered: now.registered.clone(),
-                ..Override::clone(before)
-            };
-            kind_of(seen != **now, turned, UpdateIsolate)
-        }
         (before, now) => (before != now).then_some(Update),
     }
-}
-
-/// What it is over an instance when nothing is set over it.
-pub(super) fn nothing_set(over: &Override) -> Override {
-    Override { weight: None, enabled: None, metadata: None, ..over.clone() }
 }
 
 /// `special`, where only that changed.

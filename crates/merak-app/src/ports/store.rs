@@ -45,8 +45,8 @@ pub struct Loaded {
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Hands everything that is kept to `sink` as the changes that make it true again: first namespaces and
-    /// users, then services, then operators' overrides, then instances; other documents come among them. Streams: memory does not grow with the
-    /// data. Called once, before the first commit.
+    /// users, then services, then operators' overrides, then instances, then aliases; other documents come among them.
+    /// Streams: memory does not grow with the data. Called once, before the first commit.
     async fn load(&self, sink: Box<dyn FnMut(Change) + Send>) -> Result<Loaded, StoreError>;
 
     /// Keeps these changes, all or none, in this order. Returns when they are on stable storage.

@@ -582,8 +582,7 @@ impl Registry {
         }
         let is_it = |key: &LeaseKey| key.is(name, now.key.as_ref());
         let mut leases = cell.leases.lock();
-        let has_new_rule = before.is_some_and(|before| before.lease_rule() != now.lease_rule());
-        if !cause.is_registered && !(has_new_rule && now.kind == Kind::Polaris) {
+        if !cause.is_registered && !has_new_check(now, before.map(|before| &**before)) {
             // The lease may have turned again while the change was being made durable.
             let is_stale = leases.phase(hash, is_it).is_some_and(|p| (p == Phase::Healthy) != now.healthy);
             if is_stale && now.kind.is_durable() {
@@ -645,6 +644,11 @@ impl Registry {
         let index = (hash >> 40) as usize % SHARDS;
         &self.shards[index]
     }
+}
+
+/// Whether a console gave a Polaris instance another heartbeat check, or took it away.
+fn has_new_check(now: &Instance, before: Option<&Instance>) -> bool {
+    now.kind == Kind::Polaris && before.is_some_and(|before| before.ttl_secs() != now.ttl_secs())
 }
 
 fn population(naming: &Shard<ViewCell>, service: &ServiceKey) -> usize {

@@ -4,13 +4,13 @@
 
 use super::results::{FLOOR, MERAK, RNACOS, Results, per_cpu_second};
 use super::steps::{
-    BEAT, DURABLE_REGISTER, GRPC_QUERY_100, GRPC_QUERY_1000, GRPC_REGISTER, HEARTBEAT, IDLE, LIST_10,
-    LIST_100, LIST_1000, ONE_SERVICE, PUSH_1, PUSH_500, PUSH_2000, PUSH_10000, REGISTER, UNCHANGED,
-    VISIBILITY,
+    BATCH_HEARTBEAT, BEAT, DURABLE_REGISTER, GRPC_QUERY_100, GRPC_QUERY_1000, GRPC_REGISTER, HEARTBEAT, IDLE,
+    LIST_10, LIST_100, LIST_1000, ONE_SERVICE, POLARIS_HTTP_HEARTBEAT, PUSH_1, PUSH_500, PUSH_2000,
+    PUSH_10000, REGISTER, UNCHANGED, VISIBILITY,
 };
 use crate::report::text::number;
 use crate::scenario::fanout::{TO_EACH_P50, TO_EACH_P99};
-use crate::scenario::{churn, idle, reconnect, vanish};
+use crate::scenario::{churn, idle, polaris_console, reconnect, vanish};
 
 /// The step that `memory` makes once.
 pub(crate) const MEMORY: &str = "Memory and expiry";
@@ -18,6 +18,8 @@ pub(crate) const MEMORY: &str = "Memory and expiry";
 pub(crate) const RESTART: &str = "Restart with durable instances";
 /// The step in which a million instances lose their Nacos gRPC connections at once.
 pub(crate) const VANISH: &str = "Connections of all instances close";
+/// The step in which a console asks for pages of a million instances.
+pub(crate) const CONSOLE: &str = "Console over many instances";
 /// The step in which all clients come back at once; only with `--long`.
 pub(crate) const RECONNECT: &str = "Reconnect storm";
 /// The step in which instances come and go for 20 minutes; only with `--long`.
@@ -99,7 +101,8 @@ pub(crate) fn goals(results: &Results) -> Vec<Goal> {
         let found = results.ratio(step, MERAK, RNACOS);
         goal(format!("{step}: operations per processor second, beside r-nacos"), AtLeast(times), "×", found);
     }
-    for step in [REGISTER, BEAT, GRPC_REGISTER, HEARTBEAT, UNCHANGED] {
+    for step in [REGISTER, BEAT, GRPC_REGISTER, HEARTBEAT, BATCH_HEARTBEAT, POLARIS_HTTP_HEARTBEAT, UNCHANGED]
+    {
         let found = results.ratio(step, MERAK, FLOOR).map(|ratio| ratio * 100.0);
         goal(format!("{step}: operations per processor second, of the floor's"), AtLeast(70.0), "%", found);
     }
@@ -127,14 +130,14 @@ pub(crate) fn goals(results: &Results) -> Vec<Goal> {
     let empty = results.start_of(MERAK, |start| start.resident_mib);
     goal("Empty server: resident".to_owned(), AtMost(15.0), "MiB", empty);
     goal(RESTART.to_owned(), AtMost(5.0), "s", fact(RESTART, RESTART_READY));
-    for (step, name, wanted, unit) in GRPC_FACTS {
+    for (step, name, wanted, unit) in LARGE_FACTS {
         goal(format!("{step}: {name}"), wanted, unit, fact(step, name));
     }
     goals
 }
 
-/// Goals of Nacos gRPC that are a fact of our server.
-const GRPC_FACTS: [(&str, &str, Wanted, &str); 12] = [
+/// Goals that are a fact of our server.
+const LARGE_FACTS: [(&str, &str, Wanted, &str); 13] = [
     (PUSH_1, TO_EACH_P50, Wanted::AtMost(5.0), "ms"),
     (PUSH_500, TO_EACH_P99, Wanted::AtMost(20.0), "ms"),
     (PUSH_2000, TO_EACH_P99, Wanted::AtMost(50.0), "ms"),
@@ -143,6 +146,7 @@ const GRPC_FACTS: [(&str, &str, Wanted, &str); 12] = [
     (VANISH, vanish::EACH, Wanted::AtMost(400.0), "B"),
     (VANISH, vanish::SEEN_UNTIL, Wanted::AtMost(1000.0), "ms"),
     (VANISH, vanish::WORST_LOOK, Wanted::AtMost(10.0), "ms"),
+    (CONSOLE, polaris_console::SLOWEST, Wanted::AtMost(50.0), "ms"),
     (RECONNECT, reconnect::ALL_BACK, Wanted::AtMost(10.0), "s"),
     (RECONNECT, reconnect::DROPPED, Wanted::AtMost(0.0), ""),
     (RECONNECT, reconnect::SHORT_PUSHED, Wanted::AtMost(0.0), ""),

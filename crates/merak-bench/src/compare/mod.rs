@@ -59,6 +59,14 @@ struct Contestant {
     threads: u16,
 }
 
+/// A step that takes minutes and is made once.
+struct Large {
+    step: &'static str,
+    options: Vec<String>,
+    speaks: Speaks,
+    most: Duration,
+}
+
 struct Comparison<'a> {
     arguments: &'a Compare,
     cores: Cores,
@@ -110,8 +118,8 @@ impl<'a> Comparison<'a> {
             self.memory(&contestants).await;
             self.save()?;
         }
-        for (step, options, most) in self.large_steps() {
-            self.on_nacos_grpc(&contestants, step, options, most).await;
+        for large in self.large_steps() {
+            self.large(&contestants, large).await;
             self.save()?;
         }
         if self.arguments.restart_instances > 0 && self.wanted(goals::RESTART) {
@@ -255,36 +263,38 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// What takes minutes over Nacos gRPC, as far as it was asked for.
-    fn large_steps(&self) -> Vec<(&'static str, Vec<String>, Duration)> {
+    /// What takes minutes, as far as it was asked for.
+    fn large_steps(&self) -> Vec<Large> {
+        let nacos = |step, options| Large { step, options, speaks: Speaks::NacosGrpc, most: LARGE_STEP_MAX };
         let mut steps = Vec::new();
         if self.arguments.vanish_instances > 0 {
             let instances = format!("--instances={}", self.arguments.vanish_instances);
-            steps.push((goals::VANISH, vec!["vanish".to_owned(), instances], LARGE_STEP_MAX));
+            steps.push(nacos(goals::VANISH, vec!["vanish".to_owned(), instances]));
+        }
+        if self.arguments.console_instances > 0 {
+            let instances = format!("--instances={}", self.arguments.console_instances);
+            let options = vec!["polaris-console".to_owned(), instances];
+            steps.push(Large { speaks: Speaks::PolarisHttp, ..nacos(goals::CONSOLE, options) });
         }
         if self.arguments.long {
             let clients = "--clients=19000".to_owned();
-            steps.push((goals::RECONNECT, vec!["reconnect".to_owned(), clients], LARGE_STEP_MAX));
-            steps.push((goals::CHURN, vec!["churn".to_owned()], CHURN_MAX));
+            steps.push(nacos(goals::RECONNECT, vec!["reconnect".to_owned(), clients]));
+            steps.push(Large { most: CHURN_MAX, ..nacos(goals::CHURN, vec!["churn".to_owned()]) });
         }
-        steps.retain(|(step, ..)| self.wanted(step));
+        steps.retain(|large| self.wanted(large.step));
         steps
     }
 
-    /// A step that is made once, on every server that speaks Nacos gRPC and starts quickly.
-    async fn on_nacos_grpc(
-        &mut self,
-        contestants: &[Contestant],
-        step: &str,
-        options: Vec<String>,
-        most: Duration,
-    ) {
-        let nacos =
-            contestants.iter().filter(|one| one.name != MERAK_TWO_CORES && one.program.starts_quickly());
-        for contestant in nacos {
-            match self.once(contestant, Speaks::NacosGrpc, options.clone(), most).await {
-                Ok(report) => self.keep(1, step, contestant.name, report),
-                Err(error) => self.fault(contestant.name, step, &error),
+    /// A step that is made once, on every server that speaks what it takes and starts quickly.
+    async fn large(&mut self, contestants: &[Contestant], large: Large) {
+        let able = contestants.iter().filter(|one| {
+            let speaks = large.speaks == Speaks::NacosGrpc || matches!(one.program, Program::Merak(_));
+            speaks && one.name != MERAK_TWO_CORES && one.program.starts_quickly()
+        });
+        for contestant in able {
+            match self.once(contestant, large.speaks, large.options.clone(), large.most).await {
+                Ok(report) => self.keep(1, large.step, contestant.name, report),
+                Err(error) => self.fault(contestant.name, large.step, &error),
             }
         }
     }
@@ -329,7 +339,7 @@ impl<'a> Comparison<'a> {
 
     fn floor(&self, step: &Step) -> Contestant {
         let program = match step.speaks {
-            Speaks::NacosHttp => Program::FloorHttp { hosts: step.hosts },
+            Speaks::NacosHttp | Speaks::PolarisHttp => Program::FloorHttp { hosts: step.hosts },
             Speaks::NacosGrpc | Speaks::PolarisGrpc => Program::FloorGrpc { hosts: step.hosts },
         };
         Contestant {
@@ -397,14 +407,16 @@ impl<'a> Comparison<'a> {
 
 /// Whether a server can be asked what a step asks.
 fn takes_part(contestant: &Contestant, step: &Step) -> bool {
+    let is_nacos = matches!(step.speaks, Speaks::NacosHttp | Speaks::NacosGrpc);
+    let is_http = matches!(step.speaks, Speaks::NacosHttp | Speaks::PolarisHttp);
     match &contestant.program {
         Program::Merak(_) => contestant.name == MERAK || step.with_second_core,
         // r-nacos takes a subscriber's UDP port and sends nothing there.
-        Program::Rnacos(_) => step.speaks != Speaks::PolarisGrpc && step.name != steps::UDP_PUSH_500,
-        Program::Nacos(_) => step.speaks != Speaks::PolarisGrpc,
-        Program::FloorHttp { .. } => step.speaks == Speaks::NacosHttp,
-        Program::FloorGrpc { .. } => step.speaks != Speaks::NacosHttp,
-        Program::Polaris(_) => step.speaks == Speaks::PolarisGrpc,
+        Program::Rnacos(_) => is_nacos && step.name != steps::UDP_PUSH_500,
+        Program::Nacos(_) => is_nacos,
+        Program::FloorHttp { .. } => is_http,
+        Program::FloorGrpc { .. } => !is_http,
+        Program::Polaris(_) => !is_nacos,
     }
 }
 
@@ -420,6 +432,7 @@ async fn generate(
         Speaks::NacosHttp => server.nacos_http.as_ref(),
         Speaks::NacosGrpc => server.nacos_grpc.as_ref(),
         Speaks::PolarisGrpc => server.polaris_grpc.as_ref(),
+        Speaks::PolarisHttp => server.polaris_http.as_ref(),
     };
     let target = target.context("the server does not speak this protocol")?;
     let file = tempfile::NamedTempFile::new()?;

@@ -8,6 +8,7 @@ pub(crate) enum Speaks {
     NacosHttp,
     NacosGrpc,
     PolarisGrpc,
+    PolarisHttp,
 }
 
 /// One measurement, made in every round on every server that can take part.
@@ -55,6 +56,8 @@ const PUSH: Step = Step { timed: false, with_floor: false, once: true, ..NACOS_G
 
 const POLARIS: Step = Step { speaks: Speaks::PolarisGrpc, hosts: 100, ..NACOS };
 
+const POLARIS_HTTP: Step = Step { speaks: Speaks::PolarisHttp, ..POLARIS };
+
 pub(crate) const REGISTER: &str = "Nacos HTTP register";
 pub(crate) const BEAT: &str = "Nacos HTTP beat";
 pub(crate) const LIST_10: &str = "Nacos HTTP list, 10 hosts";
@@ -74,6 +77,9 @@ pub(crate) const UDP_PUSH_500: &str = "Nacos UDP push, 500 subscribers";
 pub(crate) const IDLE: &str = "Nacos gRPC connections that are idle";
 pub(crate) const DURABLE_REGISTER: &str = "Polaris register, durable, 256 in flight";
 pub(crate) const HEARTBEAT: &str = "Polaris heartbeat";
+pub(crate) const BATCH_HEARTBEAT: &str = "Polaris heartbeats, 100 in a batch";
+pub(crate) const POLARIS_HTTP_REGISTER: &str = "Polaris HTTP register, durable, 256 in flight";
+pub(crate) const POLARIS_HTTP_HEARTBEAT: &str = "Polaris HTTP heartbeat";
 pub(crate) const UNCHANGED: &str = "Polaris discover, unchanged";
 pub(crate) const DISCOVER_100: &str = "Polaris discover, 100 hosts";
 pub(crate) const VISIBILITY: &str = "Polaris register to seen by another client";
@@ -154,6 +160,21 @@ pub(crate) const STEPS: &[Step] = &[
         command: &["polaris-grpc", "--scenario", "heartbeat"],
         with_second_core: true,
         ..POLARIS
+    },
+    Step {
+        name: BATCH_HEARTBEAT,
+        command: &["polaris-grpc", "--scenario", "batch-heartbeat", "--hosts-per-service", "100"],
+        ..POLARIS
+    },
+    Step {
+        name: POLARIS_HTTP_REGISTER,
+        command: &["polaris-http", "--scenario", "register", "--connections", "256"],
+        ..POLARIS_HTTP
+    },
+    Step {
+        name: POLARIS_HTTP_HEARTBEAT,
+        command: &["polaris-http", "--scenario", "heartbeat"],
+        ..POLARIS_HTTP
     },
     Step {
         name: UNCHANGED,

@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 
 use anyhow::{Context as _, Result};
 use merak_wire::polaris::v1::discover_response::DiscoverResponseType;
-use merak_wire::polaris::v1::{DiscoverRequest, DiscoverResponse, Instance, Response, Service};
+use merak_wire::polaris::v1::{
+    DiscoverRequest, DiscoverResponse, HeartbeatsRequest, HeartbeatsResponse, Instance, Response, Service,
+};
 use merak_wire::polaris::{codes, methods};
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt as _;
@@ -37,6 +39,7 @@ pub(crate) async fn serve_on(listener: TcpListener, hosts: u64) -> Result<()> {
     });
     tonic::transport::Server::builder()
         .add_service(floor)
+        .add_service(Heartbeats)
         .add_service(super::nacos_grpc::Calls::new(hosts))
         .add_service(super::nacos_grpc::Streams)
         .serve_with_incoming(connections)
@@ -103,6 +106,41 @@ impl StreamingService<DiscoverRequest> for Discover {
     fn call(&mut self, requests: tonic::Request<Streaming<DiscoverRequest>>) -> Self::Future {
         let list = Arc::clone(&self.0);
         let answers = requests.into_inner().map(move |request| Ok(answer(request?, &list)));
+        let answers: Self::ResponseStream = Pin::from(Box::new(answers));
+        ready(Ok(tonic::Response::new(answers)))
+    }
+}
+
+/// Answers each batch of heartbeats.
+#[derive(Clone)]
+struct Heartbeats;
+
+impl NamedService for Heartbeats {
+    const NAME: &'static str = methods::HEARTBEAT_SERVICE;
+}
+
+impl tonic::codegen::Service<http::Request<Body>> for Heartbeats {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let codec = ProstCodec::<HeartbeatsResponse, HeartbeatsRequest>::default();
+        Box::pin(async move { Ok(Grpc::new(codec).streaming(Heartbeats, request).await) })
+    }
+}
+
+impl StreamingService<HeartbeatsRequest> for Heartbeats {
+    type Response = HeartbeatsResponse;
+    type ResponseStream = BoxStream<HeartbeatsResponse>;
+    type Future = Ready<Result<tonic::Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, requests: tonic::Request<Streaming<HeartbeatsRequest>>) -> Self::Future {
+        let answers = requests.into_inner().map(|request| request.map(|_| HeartbeatsResponse::default()));
         let answers: Self::ResponseStream = Pin::from(Box::new(answers));
         ready(Ok(tonic::Response::new(answers)))
     }

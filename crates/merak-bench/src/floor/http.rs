@@ -1,5 +1,5 @@
-//! The HTTP floor: axum, the paths of Nacos naming, constants for answers.
-//! Not here: any parameter; the query is parsed by nobody.
+//! The HTTP floor: axum, the paths of Nacos naming and of Polaris clients, constants for answers.
+//! Not here: any parameter; the query is parsed by nobody, and a body only read.
 
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -23,7 +23,9 @@ pub(crate) async fn serve_on(listener: TcpListener, hosts: u64) -> Result<()> {
     let routes = Router::new()
         .route("/nacos/v1/ns/instance", post(ok).delete(ok))
         .route("/nacos/v1/ns/instance/beat", put(beat))
-        .route("/nacos/v1/ns/instance/list", get(move || std::future::ready(json(list.clone()))));
+        .route("/nacos/v1/ns/instance/list", get(move || std::future::ready(json(list.clone()))))
+        .route("/v1/RegisterInstance", post(success))
+        .route("/v1/Heartbeat", post(success));
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             crate::progress::note(&format!("a connection keeps its delay: {error}"));
@@ -38,6 +40,16 @@ async fn ok() -> &'static str {
 
 async fn beat() -> impl IntoResponse {
     json(Bytes::from_static(br#"{"clientBeatInterval":5000,"code":10200,"lightBeatEnabled":true}"#))
+}
+
+/// What polaris-server says of an instance, as long as its answer is.
+async fn success(_body: Bytes) -> impl IntoResponse {
+    let body = concat!(
+        "{\n \"code\": 200000,\n \"info\": \"execute success\",\n \"client\": null,\n \"namespace\": null,\n",
+        " \"service\": null,\n \"instance\": {\n  \"id\": \"6ade64ef32d3b662ca6cc65f2763c7bba3d747db\",\n",
+        "  \"service\": \"floor\",\n  \"namespace\": \"default\",\n  \"host\": \"127.2.0.1\",\n  \"port\": 8000\n }\n}",
+    );
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], body)
 }
 
 fn json(body: Bytes) -> impl IntoResponse {

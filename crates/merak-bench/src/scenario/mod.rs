@@ -13,7 +13,9 @@ pub(crate) mod memory;
 pub(crate) mod nacos_grpc;
 pub(crate) mod nacos_http;
 pub(crate) mod one_service;
+pub(crate) mod polaris_console;
 pub(crate) mod polaris_grpc;
+pub(crate) mod polaris_http;
 pub(crate) mod push;
 pub(crate) mod reconnect;
 pub(crate) mod udp_push;
@@ -59,6 +61,10 @@ mod tests {
                 floor.spawn(floor::grpc::serve_on(listener, 10));
                 super::polaris_grpc::run(&arguments).await
             }
+            Command::PolarisHttp(arguments) => {
+                floor.spawn(floor::http::serve_on(listener, 10));
+                super::polaris_http::run(&arguments).await
+            }
             Command::NacosGrpc(arguments) => {
                 floor.spawn(floor::grpc::serve_on(listener, 10));
                 super::nacos_grpc::run(&arguments).await
@@ -95,6 +101,9 @@ mod tests {
             format!("nacos-grpc --scenario query --services 3 --streams 2 {short}"),
             format!("polaris-grpc --scenario register --streams 2 --metadata-pairs 2 {short}"),
             format!("polaris-grpc --scenario heartbeat --instances 100 --streams 2 {short}"),
+            format!("polaris-grpc --scenario batch-heartbeat --instances 100 --streams 2 {short}"),
+            format!("polaris-http --scenario register --metadata-pairs 2 {short}"),
+            format!("polaris-http --scenario heartbeat --instances 100 --rate 500 {short}"),
             format!("polaris-grpc --scenario discover --instances 100 --streams 2 {short}"),
             format!("polaris-grpc --scenario discover-unchanged --instances 100 {short}"),
         ] {

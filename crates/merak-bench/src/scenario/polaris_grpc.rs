@@ -1,6 +1,7 @@
 //! Polaris gRPC naming: register, heartbeat and Discover, as the SDKs say them.
 //! Invariant: code 200000 with an instance for a registration, 200000 for a heartbeat, the right number of
-//! instances for a changed Discover, 200001 for an unchanged one; nothing else counts.
+//! instances for a changed Discover, 200001 for an unchanged one; nothing else counts. A batch of heartbeats has an
+//! answer and no code.
 //! Not here: when a registration becomes visible (`visibility`). Start at `run`.
 
 use std::sync::Arc;
@@ -10,7 +11,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use http::Uri;
 use merak_wire::polaris::v1::discover_request::DiscoverRequestType;
-use merak_wire::polaris::v1::{DiscoverRequest, HealthCheck, HeartbeatHealthCheck, Instance, Service};
+use merak_wire::polaris::v1::{
+    DiscoverRequest, HealthCheck, HeartbeatHealthCheck, HeartbeatsRequest, HeartbeatsResponse, Instance,
+    InstanceHeartbeat, Service,
+};
 use merak_wire::polaris::{codes, methods};
 use prost::Message as _;
 
@@ -19,7 +23,7 @@ use crate::client::grpc::{Connection, Stream};
 use crate::clock;
 use crate::driver::{self, Caller, Failure, Plan, Workload};
 use crate::population::Population;
-use crate::report::Report;
+use crate::report::{Fact, Report};
 
 /// Preparing a run (registering whom it is about) takes at most this long.
 const PREPARE_MAX: Duration = Duration::from_secs(300);
@@ -51,11 +55,17 @@ pub(crate) async fn run(arguments: &PolarisGrpc) -> Result<Report> {
     workload.action = match arguments.scenario {
         PolarisScenario::Register => Action::Register,
         PolarisScenario::Heartbeat => Action::Heartbeat,
+        PolarisScenario::BatchHeartbeat => {
+            let batches: Result<Vec<_>> = visible(&workload).await?.into_iter().map(heartbeats).collect();
+            Action::BatchHeartbeat(batches?.into())
+        }
         PolarisScenario::Discover => {
-            revisions(&workload).await?;
+            visible(&workload).await?;
             Action::Discover
         }
-        PolarisScenario::DiscoverUnchanged => Action::DiscoverUnchanged(revisions(&workload).await?.into()),
+        PolarisScenario::DiscoverUnchanged => Action::DiscoverUnchanged(
+            visible(&workload).await?.iter().map(DiscoverGlance::revision).collect(),
+        ),
         PolarisScenario::Visibility => bail!("visibility is measured by its own scenario"),
     };
     let outcome = driver::run(&workload, &plan, meter.as_ref()).await?;
@@ -66,6 +76,11 @@ pub(crate) async fn run(arguments: &PolarisGrpc) -> Result<Report> {
     report.set("streams a connection", arguments.streams);
     arguments.population.describe(size, &mut report);
     report.set("ttl", arguments.ttl);
+    if arguments.scenario == PolarisScenario::BatchHeartbeat {
+        #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+        let each = arguments.population.hosts_per_service as f64;
+        report.facts.push(Fact::new("heartbeats", report.per_second * each, "per second"));
+    }
     Ok(report)
 }
 
@@ -87,33 +102,50 @@ async fn register_all(workload: &PolarisLoad, count: u64, workers: usize) -> Res
     Ok(())
 }
 
-/// The revision of each service once all its instances are visible.
-async fn revisions(workload: &PolarisLoad) -> Result<Vec<String>> {
+/// The list of each service once all its instances are visible.
+async fn visible(workload: &PolarisLoad) -> Result<Vec<DiscoverGlance>> {
     let hosts = workload.population.hosts_per_service;
     let mut connection = workload.connections.first().context("a run needs a connection")?.clone();
     let discover = connection.method(methods::DISCOVER)?;
     let mut stream = connection.stream(&discover).await?;
-    let mut revisions = Vec::new();
+    let mut lists = Vec::new();
     let begun = clock::now();
     for service in 0..workload.size / hosts {
         let request = discover_request(workload.population.service_name(service), String::new());
         loop {
             let answer = DiscoverGlance::of(stream.exchange(&request).await?)?;
             if answer.hosts() == hosts {
-                revisions.push(answer.revision());
+                lists.push(answer);
                 break;
             }
             ensure!(begun.elapsed() < VISIBLE_MAX, "instances were not visible after {VISIBLE_MAX:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-    Ok(revisions)
+    Ok(lists)
+}
+
+/// The heartbeats of all instances of a list.
+fn heartbeats(list: DiscoverGlance) -> Result<HeartbeatsRequest> {
+    let heartbeats = list.instances.into_iter().map(|instance| {
+        let instance = Instance::decode(instance).context("not an Instance in a list")?;
+        Ok(InstanceHeartbeat {
+            instance_id: instance.id.unwrap_or_default(),
+            service: instance.service.unwrap_or_default(),
+            namespace: instance.namespace.unwrap_or_default(),
+            host: instance.host.unwrap_or_default(),
+            port: instance.port.unwrap_or_default(),
+        })
+    });
+    Ok(HeartbeatsRequest { heartbeats: heartbeats.collect::<Result<_>>()? })
 }
 
 #[derive(Clone, Debug)]
 enum Action {
     Register,
     Heartbeat,
+    /// All instances of a service in one message, by the service's number.
+    BatchHeartbeat(Arc<[HeartbeatsRequest]>),
     /// Asks without a revision, so the whole list comes back.
     Discover,
     /// Asks with the revision the service has, by its number.
@@ -139,6 +171,10 @@ impl Workload for PolarisLoad {
         let way = match self.action {
             Action::Register => Way::Unary(connection.method(methods::REGISTER_INSTANCE)?, connection),
             Action::Heartbeat => Way::Unary(connection.method(methods::HEARTBEAT)?, connection),
+            Action::BatchHeartbeat(_) => {
+                let method = connection.method(methods::BATCH_HEARTBEAT)?;
+                Way::Stream(connection.stream(&method).await?)
+            }
             Action::Discover | Action::DiscoverUnchanged(_) => {
                 let method = connection.method(methods::DISCOVER)?;
                 Way::Stream(connection.stream(&method).await?)
@@ -181,8 +217,16 @@ impl Caller for PolarisCaller {
                 answer.succeeded(matches!(self.action, Action::Register))
             }
             Way::Stream(stream) => {
-                // A Discover is about a service: index n asks for service n.
+                // A Discover is about a service: index n asks for service n. So is a batch of heartbeats.
                 let service = index % (self.size / hosts);
+                if let Action::BatchHeartbeat(batches) = &self.action {
+                    let batch = usize::try_from(service).ok().and_then(|service| batches.get(service));
+                    let batch = batch.ok_or_else(|| Failure::text("a service without a batch"))?;
+                    let answer = stream.exchange(batch).await?;
+                    return HeartbeatsResponse::decode(answer)
+                        .map(drop)
+                        .map_err(|_| Failure::text("not a HeartbeatsResponse"));
+                }
                 let revision = match &self.action {
                     Action::DiscoverUnchanged(revisions) => usize::try_from(service)
                         .ok()

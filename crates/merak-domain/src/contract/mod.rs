@@ -8,7 +8,7 @@
 pub mod rules;
 mod write;
 
-pub use write::{ContractRefusal, ContractWrite, Decided};
+pub use write::{ContractRefusal, ContractWrite, Decided, Interfaces};
 
 use crate::Revision;
 use crate::naming::Metadata;

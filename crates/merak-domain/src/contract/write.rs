@@ -10,12 +10,18 @@ use crate::naming::{At, Metadata};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A write to one contract.
+/// Descriptions with the ids of what they describe, which take a hash each: they are computed before the write waits for
+/// its turn, and not while others wait for theirs.
+pub type Interfaces = Vec<(ContractId, Described)>;
+
+/// A write to one contract. Made by the functions of its variants' names.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ContractWrite {
     /// The contract is as this describer says.
     Describe {
         /// Which.
+        id: ContractId,
+        /// The same.
         key: ContractKey,
         /// Who says so.
         source: Source,
@@ -24,12 +30,12 @@ pub enum ContractWrite {
         /// Pairs; none leaves those that are there.
         metadata: Metadata,
         /// All interfaces this describer knows of; none leaves an operator's, and is all of a client's.
-        interfaces: Vec<Described>,
+        interfaces: Interfaces,
     },
     /// These are all interfaces that operators know of.
-    Replace(ContractId, Vec<Described>),
+    Replace(ContractId, Interfaces),
     /// These are interfaces that operators know of, besides those that are there.
-    Append(ContractId, Vec<Described>),
+    Append(ContractId, Interfaces),
     /// The interfaces with these ids go, whoever described them.
     Remove(ContractId, Vec<ContractId>),
     /// The contract goes.
@@ -65,11 +71,34 @@ pub enum Decided {
 }
 
 impl ContractWrite {
+    /// See [`ContractWrite::Describe`].
+    pub fn describe(
+        key: ContractKey,
+        source: Source,
+        content: Box<str>,
+        metadata: Metadata,
+        interfaces: Vec<Described>,
+    ) -> ContractWrite {
+        let id = key.id();
+        let interfaces = with_ids(id, source, interfaces);
+        ContractWrite::Describe { id, key, source, content, metadata, interfaces }
+    }
+
+    /// See [`ContractWrite::Replace`].
+    pub fn replace(id: ContractId, interfaces: Vec<Described>) -> ContractWrite {
+        ContractWrite::Replace(id, with_ids(id, Source::Operator, interfaces))
+    }
+
+    /// See [`ContractWrite::Append`].
+    pub fn append(id: ContractId, interfaces: Vec<Described>) -> ContractWrite {
+        ContractWrite::Append(id, with_ids(id, Source::Operator, interfaces))
+    }
+
     /// Which contract it is about.
     pub fn id(&self) -> ContractId {
         match self {
-            ContractWrite::Describe { key, .. } => key.id(),
-            ContractWrite::Replace(id, _)
+            ContractWrite::Describe { id, .. }
+            | ContractWrite::Replace(id, _)
             | ContractWrite::Append(id, _)
             | ContractWrite::Remove(id, _)
             | ContractWrite::Delete(id) => *id,
@@ -80,12 +109,12 @@ impl ContractWrite {
     pub fn decide(&self, present: Option<&Contract>, at: At) -> Result<Decided, ContractRefusal> {
         let there = || present.cloned().ok_or(ContractRefusal::NoSuchContract);
         let mut next = match self {
-            ContractWrite::Describe { key, source, content, metadata, interfaces } => {
+            ContractWrite::Describe { id, key, source, content, metadata, interfaces } => {
                 let says_nothing = content.is_empty() && interfaces.is_empty();
                 if present.is_none() && says_nothing && *source == Source::Client {
                     return Err(ContractRefusal::SaysNothing);
                 }
-                let mut next = present.cloned().unwrap_or_else(|| bare(key.clone(), at));
+                let mut next = present.cloned().unwrap_or_else(|| bare(*id, key.clone(), at));
                 next.content.clone_from(content);
                 if !metadata.is_empty() {
                     next.metadata = metadata.clone();
@@ -127,9 +156,13 @@ impl ContractWrite {
     }
 }
 
-fn bare(key: ContractKey, at: At) -> Contract {
+fn with_ids(of: ContractId, source: Source, described: Vec<Described>) -> Interfaces {
+    described.into_iter().map(|what| (what.id(of, source), what)).collect()
+}
+
+fn bare(id: ContractId, key: ContractKey, at: At) -> Contract {
     Contract {
-        id: key.id(),
+        id,
         key,
         content: "".into(),
         metadata: Metadata::default(),
@@ -141,7 +174,7 @@ fn bare(key: ContractKey, at: At) -> Contract {
 }
 
 /// Makes these all interfaces of a source.
-fn replace(contract: &mut Contract, source: Source, described: &[Described], at: At) {
+fn replace(contract: &mut Contract, source: Source, described: &[(ContractId, Described)], at: At) {
     let before = std::mem::take(&mut contract.interfaces);
     contract.interfaces = before
         .iter()
@@ -157,13 +190,11 @@ fn add(
     contract: &mut Contract,
     before: &BTreeMap<ContractId, Interface>,
     source: Source,
-    described: &[Described],
+    described: &[(ContractId, Described)],
     at: At,
 ) {
-    let of = contract.id;
-    for what in described {
-        let id = what.id(of, source);
-        let interface = match before.get(&id) {
+    for (id, what) in described {
+        let interface = match before.get(id) {
             Some(known) if known.what == *what => known.clone(),
             known => Interface {
                 what: what.clone(),
@@ -173,7 +204,7 @@ fn add(
                 modified_secs: at.wall_secs,
             },
         };
-        contract.interfaces.insert(id, interface);
+        contract.interfaces.insert(*id, interface);
     }
 }
 
@@ -202,13 +233,7 @@ mod tests {
     }
 
     fn describe(source: Source, content: &str, interfaces: &[Described]) -> ContractWrite {
-        ContractWrite::Describe {
-            key: key(),
-            source,
-            content: content.into(),
-            metadata: Metadata::default(),
-            interfaces: interfaces.to_vec(),
-        }
+        ContractWrite::describe(key(), source, content.into(), Metadata::default(), interfaces.to_vec())
     }
 
     /// `path content source revision` of each interface, by path.
@@ -229,7 +254,7 @@ mod tests {
         let steps: Vec<(&str, ContractWrite, Result<Option<(&str, Vec<&str>)>, ContractRefusal>)> = vec![
             (
                 "append to nothing",
-                ContractWrite::Append(id, vec![described("/x", "")]),
+                ContractWrite::append(id, vec![described("/x", "")]),
                 Err(ContractRefusal::NoSuchContract),
             ),
             ("delete nothing", ContractWrite::Delete(id), Ok(None)),
@@ -255,7 +280,7 @@ mod tests {
             ),
             (
                 "one of an operator",
-                ContractWrite::Append(id, vec![described("/x", "by hand")]),
+                ContractWrite::append(id, vec![described("/x", "by hand")]),
                 Ok(Some(("d", vec!["/x 1 Client 3", "/x by hand Operator 6", "/y 1 Client 3"]))),
             ),
             (
@@ -270,7 +295,7 @@ mod tests {
             ),
             (
                 "an operator's whole list",
-                ContractWrite::Replace(id, vec![described("/z", "")]),
+                ContractWrite::replace(id, vec![described("/z", "")]),
                 Ok(Some(("e", vec!["/x 2 Client 7", "/z  Operator 9"]))),
             ),
             (
@@ -328,11 +353,11 @@ mod tests {
         let Ok(Decided::Put(first)) = describe(Source::Client, "c", &half).decide(None, at(1)) else {
             panic!("half is fine")
         };
-        let Ok(Decided::Put(full)) = ContractWrite::Append(key().id(), half).decide(Some(&first), at(2))
+        let Ok(Decided::Put(full)) = ContractWrite::append(key().id(), half).decide(Some(&first), at(2))
         else {
             panic!("two halves are fine")
         };
-        let more = ContractWrite::Append(key().id(), vec![described("more", "")]);
+        let more = ContractWrite::append(key().id(), vec![described("more", "")]);
         assert_eq!(more.decide(Some(&full), at(3)), Err(ContractRefusal::Unfit(ContractFault::TooLarge)));
         let large = describe(Source::Client, &"x".repeat(rules::SIZE_MAX + 1), &[]);
         assert_eq!(large.decide(None, at(1)), Err(ContractRefusal::Unfit(ContractFault::TooLarge)));

@@ -110,9 +110,9 @@ impl InstanceUpdate {
                 field.clone_from(to);
             }
         }
-        fn say(field: &mut Option<Box<str>>, to: Option<&Box<str>>) {
+        fn say(field: &mut Option<Box<str>>, to: Option<&str>) {
             if let Some(to) = to {
-                *field = Some(to.clone()).filter(|text| !text.is_empty());
+                *field = Some(to).filter(|text| !text.is_empty()).map(Box::from);
             }
         }
         set(&mut instance.weight, self.weight.as_ref());
@@ -121,9 +121,9 @@ impl InstanceUpdate {
         set(&mut instance.cluster, self.cluster.as_ref());
         let had_check = instance.ttl_secs().is_some();
         let mut details = instance.details.take().map_or_else(Details::default, |details| *details);
-        say(&mut details.protocol, self.protocol.as_ref());
-        say(&mut details.version, self.version.as_ref());
-        say(&mut details.logic_set, self.logic_set.as_ref());
+        say(&mut details.protocol, self.protocol.as_deref());
+        say(&mut details.version, self.version.as_deref());
+        say(&mut details.logic_set, self.logic_set.as_deref());
         if let Some(priority) = self.priority {
             details.priority = Some(priority).filter(|priority| *priority != 0);
         }

@@ -38,7 +38,7 @@ pub struct NamespaceUpdate {
 impl NamespaceUpdate {
     /// What is set, with this set over it.
     pub(super) fn over(&self, spec: &NamespaceSpec) -> NamespaceSpec {
-        let text = |to: &Option<Box<str>>, before: &Box<str>| to.as_ref().unwrap_or(before).clone();
+        let text = |to: &Option<Box<str>>, before: &str| Box::from(to.as_deref().unwrap_or(before));
         NamespaceSpec {
             comment: text(&self.comment, &spec.comment),
             owners: text(&self.owners, &spec.owners),

@@ -14,6 +14,7 @@ mod rotating;
 
 pub use rotating::Room;
 
+use lines::Lines;
 use merak_app::history::{Happened, Record};
 use merak_app::ports::{HistoryError, HistoryLog};
 use rotating::Rotating;
@@ -40,11 +41,13 @@ impl FileHistory {
 
 impl HistoryLog for FileHistory {
     fn operations(&self, records: &[Arc<Record>]) -> Result<(), HistoryError> {
-        append(&self.operations, records.iter().map(|record| lines::operation(record, &self.server)))
+        let mut lines = Lines::of(&self.server);
+        append(&self.operations, records.iter().map(|record| lines.operation(record)))
     }
 
     fn events(&self, events: &[Happened]) -> Result<(), HistoryError> {
-        append(&self.events, events.iter().filter_map(|event| lines::event(event, &self.server)))
+        let mut lines = Lines::of(&self.server);
+        append(&self.events, events.iter().filter_map(|event| lines.event(event)))
     }
 }
 

@@ -67,7 +67,7 @@ impl Rotating {
         let options = || OpenOptions::new().read(true).append(true).create(true).mode(0o600).to_owned();
         let file = match options().open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                fs::create_dir_all(self.path.parent().unwrap_or(Path::new(".")))?;
+                fs::create_dir_all(self.path.parent().unwrap_or_else(|| Path::new(".")))?;
                 options().open(&self.path)?
             }
             opened => opened?,

@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) access: Modes,
     pub(crate) naming: naming::Settings,
+    /// How often clients that report themselves are expected to.
+    pub(crate) client_ttl: Duration,
     pub(crate) health: health::Settings,
     /// Which addresses health checks may dial.
     pub(crate) health_policy: Policy,
@@ -127,6 +129,7 @@ impl RawConfig {
                 auto_create_service: reader.read("naming.auto_create_service", truth),
                 auto_create_namespace: reader.read("naming.auto_create_namespace", truth),
             },
+            client_ttl: reader.read("naming.client_ttl", span(SECOND..=24 * HOUR)),
             health: health::Settings {
                 enabled: reader.read("health.enabled", truth),
                 in_flight_max: reader.read("health.in_flight_max", number(NonZeroUsize::MIN..=PROBES_MAX)),

@@ -86,6 +86,9 @@ pub(crate) const KEYS: &[Key] = &[
         "Whether registering an instance makes its service when that is not there."),
     key("naming.auto_create_namespace", "true", "true or false",
         "Whether registering an instance makes its namespace when that is not there."),
+    key("naming.client_ttl", "120s", "duration, 1s to 24h",
+        "How often a Polaris client that reports itself is expected to do so, at the latest. After three times this it is \
+         forgotten."),
 
     key("health.enabled", "true", "true or false",
         "Whether this server asks them at all. If not, they are as they were registered."),

@@ -46,6 +46,19 @@ impl Operator {
         self.send("POST /naming/v1/instances/delete", &json!([of(service, address)?])).map(drop)
     }
 
+    /// When an instance was registered, if it is there: a second life has another time.
+    pub(super) fn registered(&self, service: &str, address: &str) -> Result<Option<String>> {
+        let instance = of(service, address)?;
+        let path = format!(
+            "/naming/v1/instances?service={service}&namespace={}&host={}&port={}",
+            Protocol::Polaris.namespace(),
+            instance["host"].as_str().context("no host")?,
+            instance["port"],
+        );
+        let answer = http::get(&self.address, &path, &self.headers())?;
+        Ok(answer.pointer("/instances/0/ctime").and_then(Value::as_str).map(str::to_owned))
+    }
+
     /// Gives a service another name.
     pub(super) fn name_also(&self, service: &str, alias: &str) -> Result<()> {
         let namespace = Protocol::Polaris.namespace();
@@ -56,12 +69,15 @@ impl Operator {
     }
 
     fn send(&self, line: &str, body: &Value) -> Result<Value> {
-        let headers = [format!("X-Polaris-Token: {}", self.token)];
-        let answer = http::send(&self.address, line, &headers, body)?;
+        let answer = http::send(&self.address, line, &self.headers(), body)?;
         if answer["code"] != DONE {
             bail!("{line}: {answer}");
         }
         Ok(answer)
+    }
+
+    fn headers(&self) -> [String; 1] {
+        [format!("X-Polaris-Token: {}", self.token)]
     }
 }
 

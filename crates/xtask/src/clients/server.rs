@@ -19,7 +19,7 @@ use super::{http, wait_until};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long it may take until an instance is listed again: its client may have to see that the server is gone, wait
 /// before it comes back, and beat.
-const BACK_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const BACK_WITHIN: Duration = Duration::from_secs(60);
 /// The listeners whose ports nobody computes; each gets one of the machine's choice.
 const LISTENERS: [&str; 4] = ["polaris_http", "polaris_grpc", "polaris_config", "ops"];
 /// Clients find Nacos gRPC this far above Nacos HTTP.
@@ -87,7 +87,8 @@ impl Server {
 
     /// The addresses that a list over Nacos HTTP has, healthy or not.
     pub(super) fn listed(&self, service: &str) -> Result<Vec<String>> {
-        let answer = http::get(&self.nacos, &format!("/nacos/v1/ns/instance/list?serviceName={service}"))?;
+        let answer =
+            http::get(&self.nacos, &format!("/nacos/v1/ns/instance/list?serviceName={service}"), &[])?;
         let hosts = answer["hosts"].as_array().with_context(|| format!("no list of hosts in {answer}"))?;
         let address = |host: &Value| Some(format!("{}:{}", host["ip"].as_str()?, host["port"].as_u64()?));
         hosts.iter().map(|host| address(host).with_context(|| format!("no address in {host}"))).collect()

@@ -113,7 +113,8 @@ impl PolarisGrpc {
 
     /// The same server, on somebody's behalf: so it is recorded of what changes through it.
     pub(in crate::polaris) fn by(&self, origin: Origin) -> PolarisGrpc {
-        PolarisGrpc { naming: self.naming.by(origin), ..self.clone() }
+        let registrar = self.registrar.by(origin.clone());
+        PolarisGrpc { naming: self.naming.by(origin), registrar, ..self.clone() }
     }
 
     /// Answers one call.

@@ -145,7 +145,7 @@ async fn delete(http: &PolarisHttp, call: &Call) -> Answered {
     for said in batch {
         let code = match naming.delete_alias(meant(&said)).await {
             Ok(()) => {
-                http.unmade(ResourceKind::Service, &id(meant(&said))).await;
+                http.unmade(call, ResourceKind::Service, &id(meant(&said))).await;
                 codes::EXECUTE_SUCCESS
             }
             Err(NamingError::Refused(naming::Refusal::NoSuchAlias)) => codes::NOT_FOUND_SERVICE_ALIAS,

@@ -86,7 +86,7 @@ fn discover(http: Arc<PolarisHttp>, call: Call) -> Answering {
         let question: DiscoverRequest = call.message()?;
         let service = question.service.as_ref();
         let token = given(service.and_then(|service| service.token.as_deref()));
-        let token = token.unwrap_or(head_token(&call.headers));
+        let token = token.unwrap_or_else(|| head_token(&call.headers));
         let admitted = {
             let asks = |naming| Some(Asked::to_discover(question.r#type, service, naming));
             http.grpc.admit(Permission::ClientRead, token, asks).await
@@ -112,7 +112,7 @@ async fn admit<'a>(
     said: &Instance,
     asks: impl FnOnce(&'a Naming) -> Option<Asked<'a>>,
 ) -> Result<Pass, Refusal> {
-    let token = given(said.service_token.as_deref()).unwrap_or(head_token(&call.headers));
+    let token = given(said.service_token.as_deref()).unwrap_or_else(|| head_token(&call.headers));
     let admitted = http.grpc.admit(Permission::ClientWrite, token, asks).await;
     admitted.map_err(|told| Refusal { code: told.code, info: Some(told.info.into_owned()) })
 }

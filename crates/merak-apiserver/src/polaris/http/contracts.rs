@@ -78,7 +78,7 @@ async fn replace_methods(http: &PolarisHttp, call: &Call) -> Answered {
     let said: ServiceContract = call.message()?;
     authorize_kept(http, call, &said)?;
     let asked =
-        contracts::id(&said).and_then(|id| Ok(ContractWrite::Replace(id, contracts::interfaces(&said)?)));
+        contracts::id(&said).and_then(|id| Ok(ContractWrite::replace(id, contracts::interfaces(&said)?)));
     Ok(write(http, call, asked).await.into())
 }
 
@@ -87,7 +87,7 @@ async fn append_methods(http: &PolarisHttp, call: &Call) -> Answered {
     let said: ServiceContract = call.message()?;
     authorize_kept(http, call, &said)?;
     let asked =
-        contracts::id(&said).and_then(|id| Ok(ContractWrite::Append(id, contracts::interfaces(&said)?)));
+        contracts::id(&said).and_then(|id| Ok(ContractWrite::append(id, contracts::interfaces(&said)?)));
     Ok(write(http, call, asked).await.into())
 }
 

@@ -73,7 +73,6 @@ pub(super) fn services(query: &Query) -> Result<ServiceQuery, Refusal> {
         platform_id: text("platform_id"),
         metadata: pairs(query.get("keys"), query.get("values")),
         only_healthy: query.truth("only_exist_health_instance")?.unwrap_or(false),
-        ..ServiceQuery::default()
     })
 }
 
@@ -228,7 +227,7 @@ mod tests {
                 InstanceQuery {
                     metadata: vec![("a".into(), "1".into())],
                     cluster: Some(ClusterName::new("blue")),
-                    ..usual.clone()
+                    ..usual
                 },
             ),
         ] {
@@ -238,7 +237,7 @@ mod tests {
 
     #[test]
     fn services_asked_for() {
-        let query = |text| Query::parse(text).ok().expect("parses");
+        let query = |text| Query::parse(text).expect("parses");
         let pair = |key: &str, value: &str| (Box::from(key), Box::from(value));
         for (text, expected) in [
             ("keys=k&values=v", vec![pair("k", "v")]),

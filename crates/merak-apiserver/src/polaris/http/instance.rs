@@ -17,9 +17,7 @@ use futures_util::future::join_all;
 use merak_app::access::Permission::{ConsoleRead, ConsoleWrite};
 use merak_app::access::{Resource, ResourceKind};
 use merak_app::naming::{Acknowledge, Found, NamingError};
-use merak_domain::naming::{
-    self, Host, InstanceId, InstanceKey, InstanceRef, ServiceKey, ServiceRef, service_id,
-};
+use merak_domain::naming::{self, Host, InstanceId, InstanceRef, ServiceKey, ServiceRef, service_id};
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{BatchQueryResponse, Instance, InstanceLabels, Response, StringList};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -280,15 +278,13 @@ fn authorize(http: &PolarisHttp, call: &Call, service: ServiceRef<'_>) -> Result
     http.authorize(call, &[resource])
 }
 
-/// The same for an instance that may be named by its id; one that is nowhere is nobody's.
+/// The same for an instance that may be named by its id. One that nobody has may still be meant by its address, so then
+/// the service it names counts; without that it is nowhere.
 fn authorize_instance(http: &PolarisHttp, call: &Call, said: &Instance) -> Result<(), Refusal> {
-    let found: Option<(Arc<ServiceKey>, InstanceKey)> = match said.id.as_deref() {
-        Some(id) => http.naming.by_id(&InstanceId::parse(id)),
-        None => None,
-    };
+    let found = said.id.as_deref().and_then(|id| http.naming.by_id(&InstanceId::parse(id)));
     match found {
         Some((service, _)) => authorize(http, call, ServiceKey::as_ref(&service)),
-        None if said.id.is_some() => Ok(()),
+        None if said.id.is_some() && said.service.is_none() => Ok(()),
         None => authorize(http, call, meant(said)),
     }
 }

@@ -71,7 +71,8 @@ pub struct PolarisHttpParts {
     pub clock: Arc<dyn Clock>,
     /// What the server is besides the registry.
     pub machine: Machine,
-    /// Bytes of a body at most.
+    /// Bytes of a body at most. While it is answered a request holds it, its messages encoded, which is no more, and the
+    /// messages themselves: no more of them than `json::MESSAGES_MAX`, 16 MiB.
     pub body_max: usize,
 }
 
@@ -94,8 +95,18 @@ pub struct PolarisHttp {
 impl PolarisHttp {
     /// A server over these parts.
     pub fn new(parts: PolarisHttpParts) -> Arc<PolarisHttp> {
-        let PolarisHttpParts { naming, grpc, contracts, reports, access, registrar, metrics, clock, machine, body_max } =
-            parts;
+        let PolarisHttpParts {
+            naming,
+            grpc,
+            contracts,
+            reports,
+            access,
+            registrar,
+            metrics,
+            clock,
+            machine,
+            body_max,
+        } = parts;
         let router = routes::router();
         let calls = Counted::new(machine.dashboards.calls(), &router);
         Arc::new(PolarisHttp {

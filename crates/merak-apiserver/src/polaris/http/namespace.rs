@@ -94,7 +94,7 @@ async fn delete(http: &PolarisHttp, call: &Call) -> Answered {
     let deleting = batch.into_iter().map(|said| async move {
         let code = match naming.delete_namespace(name(&said)).await {
             Ok(()) => {
-                http.unmade(ResourceKind::Namespace, name(&said)).await;
+                http.unmade(call, ResourceKind::Namespace, name(&said)).await;
                 codes::EXECUTE_SUCCESS
             }
             Err(NamingError::Refused(naming::Refusal::NoSuchNamespace)) => codes::EXECUTE_SUCCESS,

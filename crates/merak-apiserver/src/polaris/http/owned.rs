@@ -22,14 +22,16 @@ impl PolarisHttp {
     ) {
         let ids = |of: &[String]| of.iter().map(|id| id.as_str().into()).collect();
         let made_for = MadeFor { users: ids(users), groups: ids(groups) };
-        if let Err(error) = self.registrar.made(call.pass(), kind, vec![id.into()], made_for).await {
+        let registrar = self.registrar.by(call.origin());
+        if let Err(error) = registrar.made(call.pass(), kind, vec![id.into()], made_for).await {
             tracing::warn!(error = &error as &dyn Error, id, "what was made is in nobody's policy");
         }
     }
 
     /// Takes in that something is gone.
-    pub(super) async fn unmade(&self, kind: ResourceKind, id: &str) {
-        if let Err(error) = self.registrar.unmade(kind, vec![id.into()]).await {
+    pub(super) async fn unmade(&self, call: &Call, kind: ResourceKind, id: &str) {
+        let registrar = self.registrar.by(call.origin());
+        if let Err(error) = registrar.unmade(kind, vec![id.into()]).await {
             tracing::warn!(error = &error as &dyn Error, id, "what is gone is still in a policy");
         }
     }

@@ -243,3 +243,85 @@ fn text(status: StatusCode, body: Bytes) -> Response<Body> {
     response.headers_mut().insert(header::CONTENT_TYPE, TEXT);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+    use http_body_util::BodyExt as _;
+
+    /// What is in a header must fit there, or an answer would panic.
+    #[test]
+    fn every_text_fits_a_header() {
+        for code in codes::ALL {
+            assert!(HeaderValue::try_from(code.info).is_ok(), "{}", code.name);
+        }
+    }
+
+    fn told(reply: impl Into<Reply>, language: Language) -> (u16, Option<String>, String) {
+        let response = reply.into().into_response(None, None, language);
+        let status = response.status().as_u16();
+        let header = response.headers().get("x-polaris-message").cloned();
+        let header = header.map(|value| value.to_str().expect("a text").to_owned());
+        let body = futures_util::FutureExt::now_or_never(response.into_body().collect());
+        let body = body.expect("it is there").expect("it does not break").to_bytes();
+        let body: v1::Response = json::read(&body).expect("a message");
+        (status, header, body.info.unwrap_or_default())
+    }
+
+    /// The status is that of the code; the header is English whatever the body is.
+    #[test]
+    fn codes_and_texts() {
+        let because = |code, what| Shape::One.says(Refusal::because(code, what));
+        use Language::{Chinese, English};
+        for (name, reply, language, expected) in [
+            ("success", response(200_000).into(), Chinese, (200, None, "execute success")),
+            ("no change", response(200_002).into(), Chinese, (200, Some(200_002), codes::info(200_002))),
+            ("an error", response(400_110).into(), English, (400, Some(400_110), "invalid namespace name")),
+            ("in Chinese", response(400_110).into(), Chinese, (400, Some(400_110), "命名空间名称非法")),
+            (
+                "a text of its own",
+                because(400_103, "x"),
+                Chinese,
+                (400, Some(400_103), "invalid parameter: x"),
+            ),
+            ("a conflict", response(409_000).into(), English, (409, Some(409_000), codes::info(409_000))),
+            ("too many", response(429_002).into(), English, (429, Some(429_002), codes::info(429_002))),
+            ("ours", response(500_001).into(), English, (500, Some(500_001), codes::info(500_001))),
+            ("no code at all", response(0).into(), English, (500, Some(0), "")),
+        ] {
+            let reply: Reply = reply;
+            let (status, code, info) = expected;
+            let header = code.map(|code: u32| codes::info(code).to_owned());
+            assert_eq!(told(reply, language), (status, header, info.to_owned()), "{name}");
+        }
+    }
+
+    #[test]
+    fn preflights() {
+        let asked = |method: &str, headers: &str, origin: &str| {
+            let mut request = Request::options("/naming/v1/services");
+            for (name, value) in [
+                ("access-control-request-method", method),
+                ("access-control-request-headers", headers),
+                ("origin", origin),
+            ] {
+                if !value.is_empty() {
+                    request = request.header(name, value);
+                }
+            }
+            preflight(&request.body(()).expect("a request").into_parts().0).is_some()
+        };
+        for (name, method, headers, origin, expected) in [
+            ("usual", "POST", "content-type", "http://a", true),
+            ("no headers", "GET", "", "http://a", true),
+            ("all headers", "PUT", "Content-Type, Accept,Request-Id", "http://a", true),
+            ("another header", "PUT", "x-polaris-token", "http://a", false),
+            ("another method", "DELETE", "", "http://a", false),
+            ("no origin", "POST", "", "", false),
+            ("no method", "", "", "http://a", false),
+        ] {
+            assert_eq!(asked(method, headers, origin), expected, "{name}");
+        }
+    }
+}

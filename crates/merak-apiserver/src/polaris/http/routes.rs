@@ -54,13 +54,14 @@ mod tests {
 
     /// What anybody may ask: greetings, log-in, what runs before anybody has a token, and what neither server asks a
     /// token for (polaris-http §2, §3). A route that is not here needs somebody who may.
-    const OPEN: [&str; 9] = [
+    const OPEN: [&str; 10] = [
         "/",
         "/core/v1/auth/status",
-        "/core/v1/user/login",
         "/core/v1/clients",
+        "/core/v1/user/login",
         "/maintain/v1/report/clients",
         "/maintain/v1/server/functions",
+        "/metrics",
         "/prometheus/v1/clients",
         "/v1/Heartbeat",
         "/v1/ReportClient",

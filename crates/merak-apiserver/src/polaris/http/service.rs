@@ -111,7 +111,7 @@ async fn delete(http: &PolarisHttp, call: &Call) -> Answered {
     let deleting = batch.into_iter().map(|said| async move {
         let code = match naming.delete_service(meant(&said)).await {
             Ok(()) => {
-                http.unmade(ResourceKind::Service, &id(&said)).await;
+                http.unmade(call, ResourceKind::Service, &id(&said)).await;
                 codes::EXECUTE_SUCCESS
             }
             Err(NamingError::Refused(naming::Refusal::NoSuchService)) => codes::EXECUTE_SUCCESS,

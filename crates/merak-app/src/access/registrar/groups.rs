@@ -100,8 +100,8 @@ impl Registrar {
             let kept = people.group(&id).ok_or(AccessError::NoSuchGroup)?;
             check_users(people, &update.add)?;
             let mut group = Group::clone(kept);
-            set(&mut group.comment, update.comment.as_ref());
-            set(&mut group.source, update.source.as_ref());
+            set(&mut group.comment, update.comment.as_deref());
+            set(&mut group.source, update.source.as_deref());
             if let Some(metadata) = &update.metadata {
                 group.metadata.clone_from(metadata);
             }

@@ -142,8 +142,8 @@ impl Registrar {
 
 impl PolicyUpdate {
     fn set_on(&self, policy: &mut Policy) {
-        set(&mut policy.comment, self.comment.as_ref());
-        set(&mut policy.source, self.source.as_ref());
+        set(&mut policy.comment, self.comment.as_deref());
+        set(&mut policy.source, self.source.as_deref());
         policy.action = self.action.unwrap_or(policy.action);
         let (add, remove) = (&self.add_principals, &self.remove_principals);
         let of = &mut policy.principals;

@@ -96,8 +96,8 @@ impl Registrar {
         self.decide(move |people| {
             let kept = people.role(&id).ok_or(AccessError::NoSuchRole)?;
             let mut role = Role::clone(kept);
-            set(&mut role.comment, update.comment.as_ref());
-            set(&mut role.source, update.source.as_ref());
+            set(&mut role.comment, update.comment.as_deref());
+            set(&mut role.source, update.source.as_deref());
             if let Some(metadata) = &update.metadata {
                 role.metadata.clone_from(metadata);
             }

@@ -104,10 +104,10 @@ impl Registrar {
         self.decide(move |people| {
             let kept = people.user(&id).ok_or(AccessError::NoSuchUser)?;
             let mut user = User::clone(kept);
-            set(&mut user.mobile, update.mobile.as_ref());
-            set(&mut user.email, update.email.as_ref());
-            set(&mut user.comment, update.comment.as_ref());
-            set(&mut user.source, update.source.as_ref());
+            set(&mut user.mobile, update.mobile.as_deref());
+            set(&mut user.email, update.email.as_deref());
+            set(&mut user.comment, update.comment.as_deref());
+            set(&mut user.source, update.source.as_deref());
             if user == **kept {
                 return Ok(Ruling { changes: vec![], answer: false });
             }
@@ -191,8 +191,8 @@ fn check_password(password: &str) -> Result<(), AccessError> {
     }
 }
 
-pub(super) fn set(field: &mut Box<str>, to: Option<&Box<str>>) {
+pub(super) fn set(field: &mut Box<str>, to: Option<&str>) {
     if let Some(to) = to {
-        field.clone_from(to);
+        *field = to.into();
     }
 }

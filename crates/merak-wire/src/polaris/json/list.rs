@@ -53,7 +53,7 @@ where
     let mut deserializer = serde_json::Deserializer::from_slice(inside);
     let ended = deserializer.deserialize_seq(&mut read);
     // An element that is wrong is in `outcome`. Any other error is that the list does not end well.
-    ended.or_else(|_| read.outcome)?;
+    ended.or(read.outcome)?;
     if read.read.is_empty() {
         return Err(ListError::Empty);
     }

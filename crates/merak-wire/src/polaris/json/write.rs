@@ -106,7 +106,7 @@ impl Writer {
                 Some(bytes) => self.message(id, &bytes),
             },
             (Many::One | Many::Map, kind) => {
-                self.value(kind, values().last().unwrap_or_else(|| nothing(kind)))
+                self.value(kind, values().next_back().unwrap_or_else(|| nothing(kind)))
             }
         }
     }

@@ -8,6 +8,8 @@ use anyhow::{Result, bail};
 use super::super::kinds::Protocol;
 use super::super::operator::Operator;
 use super::super::report::Feature;
+use super::super::server::BACK_WITHIN;
+use super::super::wait_until;
 use super::{Held, Stage, address_of, is_isolated, sorted};
 
 /// The weight that an operator gives, in the words of Polaris; `Protocol::heavy` says it in each client's.
@@ -75,12 +77,19 @@ impl Stage<'_> {
     fn forgotten(&mut self, operator: &Operator) -> Result<()> {
         let service = "clients-forgotten";
         let held = self.hold(service, 9, Feature::Forgotten, |_| Vec::new())?;
+        let mut first_lives = Vec::new();
         for one in &held {
+            first_lives.push(operator.registered(service, &one.address)?);
             operator.forget(service, &one.address)?;
         }
-        for one in &held {
-            let back = self.server.wait_for_listed(service, &one.address);
-            self.report.cell(one.by.kind, Feature::Forgotten, back);
+        for (one, first) in held.iter().zip(first_lives) {
+            let what = format!("{} has a second life", one.address);
+            let back = wait_until(BACK_WITHIN, &what, || {
+                Ok(operator
+                    .registered(service, &one.address)?
+                    .filter(|second| Some(second) != first.as_ref()))
+            });
+            self.report.cell(one.by.kind, Feature::Forgotten, back.map(drop));
         }
         for (client, seen) in self.look("see", service, self.clients, &sorted(&held))? {
             self.report.cell(client.kind, Feature::Discover, seen.map(drop));

@@ -288,7 +288,7 @@ mod tests {
             (400, Some(21_007), refused(Refusal::ServiceExists)),
             (400, Some(21_009), refused(Refusal::ServiceNotEmpty)),
             (404, Some(20_004), refused(Refusal::NoSuchInstance)),
-            (404, Some(20_004), refused(Refusal::NoSuchAlias)),
+            (400, Some(20_004), refused(Refusal::NoSuchAlias)),
             (400, Some(21_007), refused(Refusal::ServiceIsAlias)),
             (400, Some(21_009), refused(Refusal::ServiceHasAliases)),
             (400, Some(20_002), refused(Refusal::SourceIsAlias)),

@@ -52,17 +52,26 @@ async fn knock(world: &World, kind: Kind, path: &str, headers: &[(&str, &str)]) 
     Ok(code.unwrap_or(0))
 }
 
-/// Every method of the table needs a login in mode `enforce`, and says so in the words of its protocol.
+/// Who beats or reports itself is not asked for a token (polaris-semantics §10.5).
+const OPEN: [Kind; 3] = [Kind::Heartbeat, Kind::ReportClient, Kind::BatchHeartbeat];
+
+/// Every other method of the table needs a login in mode `enforce`, and says so in the words of its protocol.
 #[tokio::test]
 async fn every_method_is_guarded() {
     let token = token();
     for method in METHODS {
         let (kind, path) = (method.kind, method.path);
+        assert_eq!(method.permission == Permission::Public, OPEN.contains(&kind), "{path}");
+        if OPEN.contains(&kind) {
+            let world = World::new(Mode::Enforce, CREATE);
+            let found = knock(&world, kind, path, &[("x-polaris-token", "bad")]).await;
+            assert!(found.is_ok_and(|code| code != 401_001), "{path} is open: {found:?}");
+            continue;
+        }
         let expected = match kind {
-            Kind::BatchHeartbeat | Kind::BatchGetHeartbeat => Err(Code::Unauthenticated),
+            Kind::BatchGetHeartbeat => Err(Code::Unauthenticated),
             _ => Ok(401_001),
         };
-        assert_ne!(method.permission, Permission::Public, "{path}");
         assert_ne!(method.permission, Permission::Admin, "{path} is for applications");
         let world = World::new(Mode::Enforce, CREATE);
         for (name, header) in [("nothing", None), ("a bad token", Some(("x-polaris-token", "bad")))] {
@@ -124,11 +133,7 @@ async fn tokens_stick_to_a_stream() {
 #[tokio::test]
 async fn what_is_no_call_of_ours() {
     let world = World::open();
-    for path in [
-        methods::WATCH_CLIENT_EVENTS,
-        "/v1.PolarisConfigGRPC/GetConfigFile",
-        "/",
-    ] {
+    for path in [methods::WATCH_CLIENT_EVENTS, "/v1.PolarisConfigGRPC/GetConfigFile", "/"] {
         let (answers, code) = world.raw(path, &[], framed(&[orders(8080)])).await;
         assert_eq!((answers.len(), code), (0, Code::Unimplemented), "{path}");
     }

@@ -20,7 +20,7 @@ use merak_app::metrics::Metrics;
 use merak_app::naming::{Naming, Settings};
 use merak_app::ports::Clock;
 use merak_app::registry::Registry;
-use merak_app::reports::Reports;
+use merak_app::reports::{Reports, TTL};
 use merak_app::task::{Supervisor, TaskKind};
 use merak_app::testing::memory_store::MemoryStore;
 use merak_domain::Moment;
@@ -111,7 +111,7 @@ impl World {
         let registrar =
             Registrar::new(accounts.clone(), commits.clone(), clock.clone(), Arc::new(|_: &str| ()));
         let contracts = Contracts::new(book, Arc::clone(&registry), commits.clone());
-        let reports = Arc::new(Reports::new(clock.clone(), Arc::clone(&metrics)));
+        let reports = Arc::new(Reports::new(clock.clone(), Arc::clone(&metrics), TTL));
         let dashboards = Dashboards::new(DashboardParts {
             server: "127.0.0.1".into(),
             registry: Arc::clone(&registry),

@@ -56,7 +56,7 @@ pub(super) async fn update(http: &PolarisHttp, call: &Call) -> Answered {
     let mut responses = Vec::with_capacity(batch.len());
     for (at, said) in batch.into_iter().enumerate() {
         let says_action = said_actions.get(at).copied().unwrap_or(false);
-        let updated = match update_of(http, &said, says_action) {
+        let updated = match update_of(&said, says_action) {
             Ok(update) => {
                 let id = said.id.as_deref().unwrap_or_default();
                 writes.update_policy(id, update).await.map_err(Refusal::from)
@@ -195,15 +195,11 @@ pub(super) async fn of_principal(http: &PolarisHttp, call: &Call) -> Answered {
     Ok(Response { resources: Some(Box::new(resources)), ..response(codes::EXECUTE_SUCCESS) }.into())
 }
 
-fn update_of(
-    http: &PolarisHttp,
-    said: &ModifyAuthStrategy,
-    says_action: bool,
-) -> Result<PolicyUpdate, Refusal> {
+/// A resource that is not there may be added: it may be made later.
+fn update_of(said: &ModifyAuthStrategy, says_action: bool) -> Result<PolicyUpdate, Refusal> {
     let action =
         says::said_action(said.action).ok_or_else(|| Refusal::because(codes::INVALID_PARAMETER, "action"))?;
     let add_resources = says::said_resources(said.add_resources.as_ref());
-    refuse_absent_namespaces(http, &add_resources)?;
     let functions = said.functions.iter().map(|function| function.as_str().into()).collect();
     Ok(PolicyUpdate {
         comment: said.comment.as_deref().map(Box::from),

@@ -7,15 +7,14 @@ use crate::common::mapping;
 use crate::polaris::time;
 use merak_app::access::people::State;
 use merak_app::access::{ResourceKind, Resources, User};
-use merak_app::naming::{Naming, ServiceQuery};
+use merak_app::naming::Naming;
 use merak_domain::access::{ANY, Action, Group, Label, Policy, Principals, Role};
 use merak_domain::naming::{Metadata, ServiceKey, service_id};
 use merak_wire::polaris::v1::{
     self, AuthAction, AuthStrategy, Principal, StrategyResourceEntry, StrategyResourceLabel,
     StrategyResources, UserGroup, UserGroupRelation,
 };
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// A user in a list.
 pub(super) fn user(user: &User) -> v1::User {
@@ -140,29 +139,28 @@ pub(super) fn policy(people: &State, names: &Names, policy: &Policy) -> AuthStra
     }
 }
 
-/// Resources with their names.
+/// Resources with their names. Namespaces and services that are not there are left out.
 pub(super) fn resources(people: &State, names: &Names, all: &Resources) -> StrategyResources {
     let mut said = StrategyResources::default();
     for (kind, ids) in all {
-        let entries = ids.iter().map(|id| entry(people, names, *kind, id));
+        let entries = ids.iter().filter_map(|id| entry(people, names, *kind, id));
         *list_mut(&mut said, *kind) = entries.collect();
     }
     said
 }
 
-fn entry(people: &State, names: &Names, kind: ResourceKind, id: &str) -> StrategyResourceEntry {
-    let entry = |namespace: Option<&str>, name: Option<String>| StrategyResourceEntry {
-        id: Some(id.to_owned()),
-        namespace: namespace.map(str::to_owned),
-        name,
+fn entry(people: &State, names: &Names, kind: ResourceKind, id: &str) -> Option<StrategyResourceEntry> {
+    let entry = |namespace: Option<&str>, name: Option<String>| {
+        Some(StrategyResourceEntry { id: Some(id.to_owned()), namespace: namespace.map(str::to_owned), name })
     };
     match kind {
         _ if id == ANY => entry(Some(ANY), Some(ANY.to_owned())),
-        ResourceKind::Namespace => entry(Some(id), Some(id.to_owned())),
-        ResourceKind::Service => match names.services.borrow().get(id) {
-            Some(Some((namespace, name))) => entry(Some(namespace), Some(name.clone())),
-            _ => entry(None, None),
-        },
+        ResourceKind::Namespace if names.namespaces.contains(id) => entry(Some(id), Some(id.to_owned())),
+        ResourceKind::Namespace => None,
+        ResourceKind::Service => {
+            let (namespace, name) = names.services.get(id)?;
+            entry(Some(namespace), Some(name.clone()))
+        }
         ResourceKind::User => entry(None, user_name(people, id)),
         ResourceKind::Group => entry(None, people.group(id).map(|group| group.name.to_string())),
         ResourceKind::Role => entry(None, people.role(id).map(|role| role.name.to_string())),
@@ -171,31 +169,36 @@ fn entry(people: &State, names: &Names, kind: ResourceKind, id: &str) -> Strateg
     }
 }
 
-/// The names of services that policies speak of: their ids follow from their names, and not the other way.
+/// The namespaces and services that policies speak of, as far as they are there.
 #[derive(Default)]
 pub(super) struct Names {
-    services: RefCell<HashMap<Box<str>, Option<(String, String)>>>,
+    namespaces: HashSet<Box<str>>,
+    /// Namespace and name by id, which follows from them and not the other way.
+    services: HashMap<Box<str>, (String, String)>,
 }
 
 impl Names {
-    /// Looks for the services of these resources, once through all services, if there are any to look for.
+    /// Looks for those of these resources: for services once through all there are, if there are any to look for.
     pub(super) fn of<'a>(naming: &Naming, all: impl IntoIterator<Item = &'a Resources>) -> Names {
-        let mut services: HashMap<Box<str>, Option<(String, String)>> = HashMap::new();
+        let mut names = Names::default();
+        let mut wanted: HashSet<&str> = HashSet::new();
         for resources in all {
-            let ids = resources.get(&ResourceKind::Service).into_iter().flatten();
-            services.extend(ids.filter(|id| ***id != *ANY).map(|id| (id.clone(), None)));
+            let ids = |kind| resources.get(&kind).into_iter().flatten();
+            let there = ids(ResourceKind::Namespace).filter(|id| naming.namespace(id).is_some());
+            names.namespaces.extend(there.cloned());
+            wanted.extend(ids(ResourceKind::Service).map(|id| &**id));
         }
-        let names = Names { services: RefCell::new(services) };
-        if !names.services.borrow().is_empty() {
-            let note = |key: &ServiceKey| {
-                let name = mapping::service_to_polaris(key.as_ref()).into_owned();
-                if let Some(slot) = names.services.borrow_mut().get_mut(&*service_id(key.namespace(), &name))
-                {
-                    *slot = Some((key.namespace().to_owned(), name));
-                }
-                false
-            };
-            naming.find_services_that(&ServiceQuery::default(), |row| note(&row.key), 0, 0);
+        wanted.remove(ANY);
+        if wanted.is_empty() {
+            return names;
+        }
+        for listed in naming.services(None).services.iter() {
+            let name = mapping::service_to_polaris(ServiceKey::as_ref(&listed.key));
+            let id = service_id(listed.key.namespace(), &name);
+            if wanted.contains(&*id) {
+                let found = (listed.key.namespace().to_owned(), name.into_owned());
+                names.services.insert(id.into(), found);
+            }
         }
         names
     }

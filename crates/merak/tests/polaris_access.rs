@@ -1,0 +1,292 @@
+//! Who may do what over Polaris HTTP where everybody has to log in: each caller on what is its own and on what is
+//! another's, tokens as they live and die, and the same users over Nacos.
+//!
+//! Not here: the rule of policies (`merak-domain`), the recordings (`golden_polaris_auth.rs`).
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use testkit::{HttpClient, Server, StartOptions};
+
+/// A server where both APIs enforce, and how to ask it.
+struct World {
+    server: Server,
+    http: HttpClient,
+    /// By name; `nobody` has none.
+    tokens: BTreeMap<&'static str, String>,
+    ids: BTreeMap<&'static str, String>,
+}
+
+impl World {
+    /// With the administrator alone.
+    fn new() -> Result<World> {
+        let env = vec![("MERAK_ACCESS__CLIENT_API".to_owned(), "enforce".to_owned())];
+        let options = StartOptions { env, ..StartOptions::default() };
+        let server = Server::start_with(env!("CARGO_BIN_EXE_merak"), options)?;
+        let http = HttpClient::new(&server.addresses().polaris_http);
+        let mut world = World { server, http, tokens: BTreeMap::new(), ids: BTreeMap::new() };
+        world.tokens.insert("nobody", String::new());
+        world.tokens.insert("liar", "nonsense".to_owned());
+        let admin = world.server.admin()?;
+        let login = json!({"name": admin.user, "password": admin.password});
+        let answer = world.ask("nobody", "POST /core/v1/user/login", &login)?;
+        world.learn("root", &answer["loginResponse"]["user_id"], &answer["loginResponse"]["token"])?;
+        Ok(world)
+    }
+
+    /// Asks as somebody, and gives the answer's JSON.
+    fn ask(&mut self, who: &str, line: &str, body: &Value) -> Result<Value> {
+        let (method, path) = line.split_once(' ').context("method and path")?;
+        let token = self.tokens[who].as_str();
+        let mut headers = vec![("X-Polaris-Token", token)];
+        let body = (!body.is_null()).then(|| body.to_string());
+        if body.is_some() {
+            headers.push(("Content-Type", "application/json"));
+        }
+        let body = body.as_deref().map(str::as_bytes);
+        self.http.request(method, path, &[], &headers, body)?.json()
+    }
+
+    /// The code of an answer.
+    fn code(&mut self, who: &str, line: &str, body: &Value) -> Result<u64> {
+        let answer = self.ask(who, line, body)?;
+        answer["code"].as_u64().with_context(|| format!("{who}: {line}: {answer}"))
+    }
+
+    /// Asks as the administrator what must succeed.
+    fn root(&mut self, line: &str, body: &Value) -> Result<Value> {
+        let answer = self.ask("root", line, body)?;
+        ensure!(answer["code"] == 200_000, "{line}: {answer}");
+        Ok(answer)
+    }
+
+    fn learn(&mut self, name: &'static str, id: &Value, token: &Value) -> Result<()> {
+        let text = |value: &Value| value.as_str().map(str::to_owned).context("a text");
+        self.ids.insert(name, text(id)?);
+        self.tokens.insert(name, text(token)?);
+        Ok(())
+    }
+
+    /// Makes a sub user. It does not say where it comes from, which is from Polaris.
+    fn user(&mut self, name: &'static str) -> Result<()> {
+        let made = self.root("POST /core/v1/users", &json!([{"name": name, "password": "secret1"}]))?;
+        let made = &made["responses"][0]["user"];
+        ensure!(made["password"].is_null() && made["source"] == "Polaris", "{made}");
+        let id = made["id"].clone();
+        let path = format!("GET /core/v1/user/token?id={}", id.as_str().context("an id")?);
+        let token = self.root(&path, &Value::Null)?["user"]["auth_token"].clone();
+        self.learn(name, &id, &token)
+    }
+
+    fn policy(&mut self, name: &str, action: &str, principals: &Value, resources: &Value) -> Result<()> {
+        let said = json!({"name": name, "action": action, "principals": principals, "resources": resources});
+        self.root("POST /core/v1/auth/strategy", &said).map(drop)
+    }
+}
+
+/// The callers of the matrix. `ann` may do everything in the namespace `shop`, and made the service `anns` there;
+/// `bob` may look there; the group `team` may do everything with the service `anns`; `eve` may do nothing; the token
+/// of `off` is switched off.
+const CALLERS: [&str; 8] = ["nobody", "liar", "off", "eve", "bob", "ann", "team", "root"];
+
+fn matrix_world() -> Result<World> {
+    let mut world = World::new()?;
+    for name in ["ann", "bob", "eve", "off"] {
+        world.user(name)?;
+    }
+    let group = world.root("POST /core/v1/usergroup", &json!({"name": "team"}))?["userGroup"]["id"].clone();
+    let path = format!("GET /core/v1/usergroup/token?id={}", group.as_str().context("an id")?);
+    let token = world.root(&path, &Value::Null)?["userGroup"]["auth_token"].clone();
+    world.learn("team", &group, &token)?;
+    let off = world.ids["off"].clone();
+    world.root("PUT /core/v1/user/token/status", &json!({"id": off, "token_enable": false}))?;
+    world.root("POST /naming/v1/namespaces", &json!([{"name": "shop"}, {"name": "other"}]))?;
+    world.root("POST /naming/v1/services", &json!([{"name": "roots", "namespace": "other"}]))?;
+    let user = |world: &World, name: &str| json!({"users": [{"id": world.ids[name]}]});
+    let shop = json!({"namespaces": [{"id": "shop"}]});
+    let (ann, bob) = (user(&world, "ann"), user(&world, "bob"));
+    world.policy("writers", "READ_WRITE", &ann, &shop)?;
+    world.policy("readers", "ONLY_READ", &bob, &shop)?;
+    let made =
+        world.ask("ann", "POST /naming/v1/services", &json!([{"name": "anns", "namespace": "shop"}]))?;
+    let id = made["responses"][0]["service"]["id"].clone();
+    ensure!(id.is_string(), "{made}");
+    let team = json!({"groups": [{"id": world.ids["team"]}]});
+    world.policy("team", "ALLOW", &team, &json!({"services": [{"id": id}]}))?;
+    Ok(world)
+}
+
+/// Role × action × own and other. A new action is a row.
+#[test]
+fn who_may_do_what() -> Result<()> {
+    let mut world = matrix_world()?;
+    let ids = world.ids.clone();
+    let service =
+        |namespace: &str, name: &str| json!([{"namespace": namespace, "name": name, "comment": "c"}]);
+    let instance = |namespace: &str, name: &str| json!({"namespace": namespace, "service": name, "host": "127.0.0.1", "port": 8080});
+    let question = |namespace: &str, name: &str| json!({"type": "INSTANCE", "service": {"namespace": namespace, "name": name}});
+    let user = |name: &str| json!({"id": ids[name]});
+    let password =
+        |name: &str| json!({"id": ids[name], "old_password": "secret1", "new_password": "secret1"});
+    let token_of = |name: &str| format!("GET /core/v1/user/token?id={}", ids[name]);
+    let nothing = Value::Null;
+    // What each of CALLERS is: + may, - may not, o has a token that is switched off.
+    let table: Vec<(&str, String, Value, &str)> = vec![
+        ("update own", "PUT /naming/v1/services".into(), service("shop", "anns"), "--o--+++"),
+        ("update other", "PUT /naming/v1/services".into(), service("other", "roots"), "--o----+"),
+        ("create in own", "POST /naming/v1/services".into(), service("shop", "more"), "--o--+-+"),
+        ("create in other", "POST /naming/v1/services".into(), service("other", "more"), "--o----+"),
+        ("list", "GET /naming/v1/services".into(), nothing.clone(), "--o-++++"),
+        ("update namespace", "PUT /naming/v1/namespaces".into(), service("", "shop"), "--o--+-+"),
+        ("other namespace", "PUT /naming/v1/namespaces".into(), service("", "other"), "--o----+"),
+        ("make namespace", "POST /naming/v1/namespaces".into(), service("", "new"), "--o----+"),
+        (
+            "add instance, own",
+            "POST /naming/v1/instances".into(),
+            json!([instance("shop", "anns")]),
+            "--o--+++",
+        ),
+        (
+            "add instance, other",
+            "POST /naming/v1/instances".into(),
+            json!([instance("other", "roots")]),
+            "--o----+",
+        ),
+        ("register, own", "POST /v1/RegisterInstance".into(), instance("shop", "anns"), "--o--+++"),
+        ("register, other", "POST /v1/RegisterInstance".into(), instance("other", "roots"), "--o----+"),
+        ("discover, own", "POST /v1/Discover".into(), question("shop", "anns"), "--o-++++"),
+        ("discover, other", "POST /v1/Discover".into(), question("other", "roots"), "--o----+"),
+        ("deregister, own", "POST /v1/DeregisterInstance".into(), instance("shop", "anns"), "--o--+++"),
+        ("deregister, other", "POST /v1/DeregisterInstance".into(), instance("other", "roots"), "--o----+"),
+        ("ann's token", token_of("ann"), nothing.clone(), "--o--+-+"),
+        ("eve's token", token_of("eve"), nothing.clone(), "--o+---+"),
+        ("the main user's token", token_of("root"), nothing.clone(), "--o----+"),
+        ("ann's comment", "PUT /core/v1/user".into(), user("ann"), "--o--+-+"),
+        ("ann's password", "PUT /core/v1/user/password".into(), password("ann"), "--o--+-+"),
+        (
+            "make a user",
+            "POST /core/v1/users".into(),
+            json!([{"name": "new", "password": "secret1"}]),
+            "--o----+",
+        ),
+        ("list users", "GET /core/v1/users".into(), nothing.clone(), "--o+++++"),
+        ("list groups", "GET /core/v1/usergroups".into(), nothing.clone(), "--o-++++"),
+        ("make a group", "POST /core/v1/usergroup".into(), json!({"name": "new"}), "--o----+"),
+        ("make a policy", "POST /core/v1/auth/strategy".into(), json!({"name": "new"}), "--o----+"),
+        ("make a role", "POST /core/v1/roles".into(), json!([{"name": "new"}]), "--o----+"),
+        ("delete other user", "POST /core/v1/users/delete".into(), json!([{"id": ids["off"]}]), "--o----+"),
+    ];
+    let mut wrong = Vec::new();
+    for (action, line, body, expected) in &table {
+        for (who, expected) in CALLERS.into_iter().zip(expected.chars()) {
+            let code = world.code(who, line, body)?;
+            let found = match code {
+                401_001 => '-',
+                401_003 => 'o',
+                _ => '+',
+            };
+            if found != expected {
+                wrong.push(format!("{action}: {who}: {code}, expected {expected}"));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// Lists show what may be seen, and say what may be changed.
+#[test]
+fn lists_show_what_may_be_seen() -> Result<()> {
+    let mut world = matrix_world()?;
+    for (who, expected) in [
+        ("bob", vec![("shop/anns", false)]),
+        ("ann", vec![("shop/anns", true)]),
+        ("team", vec![("shop/anns", true)]),
+        ("root", vec![("shop/anns", true), ("other/roots", true)]),
+    ] {
+        let answer = world.ask(who, "GET /naming/v1/services", &Value::Null)?;
+        let rows = answer["services"].as_array().context("a list")?;
+        let mut found: Vec<(String, bool)> = Vec::new();
+        for row in rows.iter().filter(|row| row["namespace"] != "Polaris") {
+            let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+            let may = row["editable"] == true && row["deleteable"] == true;
+            found.push((format!("{}/{}", text("namespace"), text("name")), may));
+        }
+        found.sort();
+        let mut expected: Vec<_> = expected.into_iter().map(|(name, may)| (name.to_owned(), may)).collect();
+        expected.sort();
+        ensure!(found == expected, "{who}: {found:?}, expected {expected:?}");
+    }
+    let defaults = world.root("GET /core/v1/auth/strategies?default=true", &Value::Null)?;
+    ensure!(defaults["amount"] == 6, "of five users and a group: {defaults}");
+    Ok(())
+}
+
+/// A new token ends the old one at once, and what is deleted is nobody's: who makes it again gets it.
+#[test]
+fn old_rights_end() -> Result<()> {
+    let mut world = matrix_world()?;
+    let (list, nothing) = ("GET /naming/v1/services", Value::Null);
+    ensure!(world.code("ann", list, &nothing)? == 200_000, "at first");
+    let id = world.ids["ann"].clone();
+    let answer = world.root("PUT /core/v1/user/token/refresh", &json!({"id": id}))?;
+    ensure!(world.code("ann", list, &nothing)? == 401_004, "the old token");
+    world.learn("ann", &json!(id), &answer["user"]["auth_token"])?;
+    ensure!(world.code("ann", list, &nothing)? == 200_000, "the new token");
+
+    let anns = json!([{"name": "anns", "namespace": "shop"}]);
+    ensure!(world.code("team", "PUT /naming/v1/services", &anns)? / 1000 == 200, "theirs");
+    world.root("POST /naming/v1/services/delete", &anns)?;
+    world.root("POST /naming/v1/services", &anns)?;
+    ensure!(world.code("team", "PUT /naming/v1/services", &anns)? == 401_001, "no more theirs");
+
+    let role = json!([{"name": "helpers", "users": [{"id": world.ids["eve"]}]}]);
+    let made = world.root("POST /core/v1/roles", &role)?;
+    let role = made["responses"][0]["data"]["id"].clone();
+    let principals = json!({"roles": [{"id": role}]});
+    world.policy("helpers", "READ_WRITE", &principals, &json!({"namespaces": [{"id": "shop"}]}))?;
+    ensure!(world.code("eve", "PUT /naming/v1/services", &anns)? / 1000 == 200, "by her role");
+    let roles = world.ask("eve", "GET /core/v1/roles", &Value::Null)?;
+    ensure!(roles["amount"] == 1 && roles["data"][0]["name"] == "helpers", "{roles}");
+    world.root("POST /core/v1/roles/delete", &json!([{"id": role}]))?;
+    ensure!(world.code("eve", "PUT /naming/v1/services", &anns)? == 401_001, "without it");
+
+    let eve = world.ids["eve"].clone();
+    world.root("POST /core/v1/users/delete", &json!([{"id": eve}]))?;
+    ensure!(world.code("eve", list, &nothing)? == 401_001, "a token of nobody");
+    Ok(())
+}
+
+/// Users of Polaris log in over Nacos, too; a changed password ends those log-ins; and no secret is in the log.
+#[test]
+fn the_same_users_over_nacos() -> Result<()> {
+    let mut world = World::new()?;
+    world.user("ann")?;
+    let mut nacos = HttpClient::new(&world.server.addresses().nacos_http);
+    let mut login = |password: &str| -> Result<(u16, Value)> {
+        let path = format!("/nacos/v1/auth/login?username=ann&password={password}");
+        let answer = nacos.request("POST", &path, &[], &[], None)?;
+        Ok((answer.status, answer.json().unwrap_or_default()))
+    };
+    let (status, answer) = login("secret1")?;
+    ensure!(status == 200 && answer["globalAdmin"] == false, "{status}: {answer}");
+    let token = answer["accessToken"].as_str().context("a token")?.to_owned();
+    let path = format!("/nacos/v1/ns/instance?serviceName=a&ip=127.0.0.1&port=80&accessToken={token}");
+    let mut register = HttpClient::new(&world.server.addresses().nacos_http);
+    ensure!(register.request("POST", &path, &[], &[], None)?.status == 200, "a user of Polaris registers");
+    let id = world.ids["ann"].clone();
+    world.root("PUT /core/v1/user/password", &json!({"id": id, "new_password": "secret2"}))?;
+    ensure!(register.request("POST", &path, &[], &[], None)?.status == 403, "the log-in of the old password");
+    ensure!(login("secret1")?.0 == 403, "the old password");
+    ensure!(login("secret2")?.0 == 200, "the new password");
+
+    let admin = world.server.admin()?;
+    let log = world.server.log();
+    for secret in ["secret1", "secret2", &admin.password, &world.tokens["ann"], &world.tokens["root"]] {
+        // The banner of a first start is the one place where its own are printed.
+        let printed = log.lines().filter(|line| line.contains(secret) && !line.starts_with("  "));
+        ensure!(printed.count() == 0, "a secret is in the log");
+    }
+    Ok(())
+}
