@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use merak_apiserver::ops::answers::{
-    Actor, Clients, Delivery, Event, History, Override, Service, State, Subscribers, Timeline, WatchedServices,
+    Actor, Clients, Delivery, Event, History, Override, Service, State, Subscribers, Timeline,
+    WatchedServices,
 };
 use serde_json::Value;
 

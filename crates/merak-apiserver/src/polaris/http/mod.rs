@@ -34,7 +34,7 @@ use super::grpc::PolarisGrpc;
 use crate::common::body::{self, Body, BodyError};
 use crate::common::route::Arrival;
 use ::http::request::Parts;
-use ::http::{Method, Response, StatusCode, header};
+use ::http::{HeaderValue, Method, Response, StatusCode, header};
 use bytes::Bytes;
 use call::Call;
 use counted::Counted;
@@ -149,31 +149,37 @@ impl PolarisHttp {
         let language = words::Language::of(&head);
         let calls = self.calls.of(route);
         let begun = calls.begin();
-        let reply = match self.pass(route, head, body, arrival.peer).await {
-            Ok(reply) => reply,
-            Err(refusal) => route.shape.says(refusal),
+        let has_body = has_body(&head);
+        let call = self.let_in(route, head, body, arrival.peer).await;
+        // What was not read of a body would stand where the next request is looked for.
+        let is_last = has_body && call.is_err();
+        let answered = match call {
+            Ok(call) => (route.handler)(Arc::clone(self), call).await,
+            Err(refusal) => Err(refusal),
         };
+        let reply = answered.unwrap_or_else(|refusal| route.shape.says(refusal));
         calls.note(begun, reply.code());
-        reply.into_response(id, origin, language)
+        let mut response = reply.into_response(id, origin, language);
+        if is_last {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
-    /// Lets a request through the gate to its handler, or turns it away.
-    async fn pass(
-        self: &Arc<Self>,
+    /// Lets a request through the gate, and reads its body.
+    async fn let_in(
+        &self,
         route: &Route,
         head: Parts,
         body: hyper::body::Incoming,
         peer: SocketAddr,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Call, Refusal> {
         let api = Api::Http { method: head.method.as_str(), path: head.uri.path() };
         self.access.limit(peer.ip(), api).map_err(|limited| Refusal::new(super::errors::limited(limited)))?;
         let pass = self.admit(route, &head).await?;
-        let body = match body::read(body, self.body_max).await {
-            Ok(body) => body,
-            Err(error) => return Err(Refusal::because(codes::PARSE_EXCEPTION, &unread(error))),
-        };
-        let call = Call::new(route, head, body, peer, pass)?;
-        (route.handler)(Arc::clone(self), call).await
+        let body = body::read(body, self.body_max).await;
+        let body = body.map_err(|error| Refusal::because(codes::PARSE_EXCEPTION, &unread(error)))?;
+        Call::new(route, head, body, peer, pass)
     }
 }
 

@@ -69,6 +69,11 @@ impl Catalogue {
         }
     }
 
+    /// How many instances there are.
+    pub(super) fn len(&self) -> usize {
+        self.taken.len()
+    }
+
     /// An instance is there with this content.
     pub(super) fn put(&mut self, service: &Arc<ServiceKey>, instance: &Arc<Instance>) {
         let shown_name = (self.shown_name)(ServiceKey::as_ref(service));
