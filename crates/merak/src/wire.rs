@@ -138,13 +138,7 @@ pub(crate) async fn start(
     core.open_nacos(&supervisor, config, listeners.nacos_http, cases.clone(), grpc)?;
     let limits = &config.limits;
     let address = listeners.polaris_http.local_addr().context("the port of Polaris HTTP is not open")?;
-    core.open_polaris_http(
-        &supervisor,
-        limits,
-        listeners.polaris_http,
-        reachable(address),
-        cases.clone(),
-    );
+    core.open_polaris_http(&supervisor, limits, listeners.polaris_http, reachable(address), cases.clone());
     core.open_polaris_grpc(&supervisor, limits, listeners.polaris_grpc, cases);
     core.readiness.ready();
     Ok((Server { supervisor, readiness: core.readiness }, admin))

@@ -228,7 +228,8 @@ async fn who_keeps_and_who_removed() -> Result<()> {
     ensure!(answer.status == 200, "{}", answer.text());
 
     let kept = told(&server, "/v1/timeline", &it)?;
-    ensure!(words(&kept) == [("registered", "connection"), ("changed", "operator")], "{kept:#}");
+    let expected = [("registered", "connection"), ("changed", "operator"), ("disabled", "operator")];
+    ensure!(words(&kept) == expected, "{kept:#}");
     let now = &kept["now"];
     ensure!(now["kept_by"] == "connection" && now["connection"]["is_open"] == true, "{now:#}");
     ensure!(now["healthy"] == true && now["enabled"] == false && now["weight"] == 3.0, "{now:#}");
@@ -243,8 +244,8 @@ async fn who_keeps_and_who_removed() -> Result<()> {
     ensure!(text.lines().last() == Some(&expected), "{text}");
 
     drop((connection, stream));
-    let gone = until(&server, "/v1/timeline", &it, |told| words(told).len() == 3)?;
-    let last = &gone["events"][2];
+    let gone = until(&server, "/v1/timeline", &it, |told| words(told).len() == 4)?;
+    let last = &gone["events"][3];
     ensure!(last["what"] == "disconnected" && last["by"]["connection"] == id.as_str(), "{last:#}");
     ensure!(last["by"]["is_open"] == false, "{last:#}");
     Ok(())

@@ -165,10 +165,14 @@ fn json(told: &impl Serialize) -> Response<Body> {
 
 fn metrics(ops: Arc<Ops>, _: Arrival) -> Answer {
     Box::pin(async move {
-        // Made off the threads that serve: with many services it takes a while.
-        let made = tokio::task::spawn_blocking(move || exposition(&ops)).await;
-        let Ok(exposition) = made else { return text(StatusCode::SERVICE_UNAVAILABLE, "try again\n") };
-        let mut answer = Response::new(Body::from(Bytes::from(exposition)));
+        let figures = match ops.dashboards.read(Form::Open).await {
+            Ok(figures) => figures,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the figures were not made");
+                return text(StatusCode::SERVICE_UNAVAILABLE, "try again\n");
+            }
+        };
+        let mut answer = Response::new(Body::from(exposition(&ops, &figures)));
         answer.headers_mut().insert(
             header::CONTENT_TYPE,
             header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),
@@ -178,13 +182,11 @@ fn metrics(ops: Arc<Ops>, _: Arrival) -> Answer {
 }
 
 /// Our own figures and those that dashboards of Polaris read, under one end.
-fn exposition(ops: &Ops) -> String {
+fn exposition(ops: &Ops, figures: &[u8]) -> Bytes {
     const END: &str = "# EOF\n";
-    let mut text = ops.metrics.render(ops.registry.sizes());
-    if text.ends_with(END) {
-        text.truncate(text.len() - END.len());
-    }
-    text + &ops.dashboards.render(Form::Open) + END
+    let own = ops.metrics.render(ops.registry.sizes());
+    let own = own.strip_suffix(END).unwrap_or(&own).as_bytes();
+    [own, figures, END.as_bytes()].concat().into()
 }
 
 fn live(_: Arc<Ops>, _: Arrival) -> Answer {

@@ -4,7 +4,7 @@
 //! of those are healthy or isolated, is counted where they change (`domain::naming`). A reading is bounded by
 //! [`SERVICES_MAX`].
 //! Not here: our own figures ([`crate::metrics`]), serving either (`apiserver`).
-//! Start reading at [`Dashboards::render`].
+//! Start reading at [`Dashboards::read`].
 
 mod calls;
 mod delays;
@@ -18,13 +18,20 @@ use crate::metrics::Metrics;
 use crate::ports::Clock;
 use crate::registry::{Population, Registry};
 use crate::reports::Reports;
+use bytes::Bytes;
+use merak_domain::Moment;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use text::{Kind, Text};
+use tokio::task::JoinError;
 
 /// Services that have lines of their own: four each of some 130 bytes, so a reading has 10 MB at most. All others of a
 /// namespace are added up under [`OTHERS`].
 pub const SERVICES_MAX: usize = 20_000;
+
+/// How old figures may be that are read. Nobody scrapes as often.
+pub const FRESH: Duration = Duration::from_millis(500);
 
 /// Stands for the services of a namespace that have no lines of their own.
 pub const OTHERS: &str = "*";
@@ -37,7 +44,13 @@ pub struct Dashboards {
     metrics: Arc<Metrics>,
     calls: Calls,
     connections: Connections,
+    clock: Arc<dyn Clock>,
+    /// The last reading in each form. Whoever makes one holds it, so that only one is made at a time.
+    last: tokio::sync::Mutex<[Option<Reading>; Form::ALL.len()]>,
 }
+
+/// Figures, and when they were made.
+type Reading = (Moment, Bytes);
 
 /// How many connections for discovery there are, and from how many hosts.
 pub type Connections = Box<dyn Fn() -> (usize, usize) + Send + Sync>;
@@ -70,7 +83,8 @@ impl Dashboards {
     /// Over these parts.
     pub fn new(parts: DashboardParts) -> Dashboards {
         let DashboardParts { server, registry, reports, metrics, clock, connections } = parts;
-        Dashboards { server, registry, reports, metrics, calls: Calls::new(clock), connections }
+        let calls = Calls::new(Arc::clone(&clock));
+        Dashboards { server, registry, reports, metrics, calls, connections, clock, last: Default::default() }
     }
 
     /// Where calls are counted.
@@ -78,7 +92,24 @@ impl Dashboards {
         &self.calls
     }
 
-    /// All figures, in this form. It takes some milliseconds for every ten thousand services.
+    /// All figures, in this form, at most [`FRESH`] old. They are made off the threads that serve, one reading at a time,
+    /// so that nobody can keep the server busy with them.
+    pub async fn read(self: &Arc<Dashboards>, form: Form) -> Result<Bytes, JoinError> {
+        let mut last = self.last.lock().await;
+        let last = &mut last[form as usize];
+        let now = self.clock.now();
+        if let Some((made, text)) = last
+            && now.since(*made) < FRESH
+        {
+            return Ok(text.clone());
+        }
+        let making = Arc::clone(self);
+        let text = Bytes::from(tokio::task::spawn_blocking(move || making.render(form)).await?);
+        *last = Some((now, text.clone()));
+        Ok(text)
+    }
+
+    /// All figures, in this form.
     pub fn render(&self, form: Form) -> String {
         let mut text = Text::new(form, &self.server);
         self.clients(&mut text);

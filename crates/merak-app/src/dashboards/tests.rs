@@ -213,6 +213,26 @@ async fn the_figures_are_true() {
     }
 }
 
+/// Whoever reads again at once is given what was made before; soon after, the news.
+#[tokio::test(start_paused = true)]
+async fn a_reading_is_shared_for_a_moment() {
+    let world = world();
+    let dashboards = Arc::new(world.dashboards);
+    let first = dashboards.read(Form::Plain).await.expect("made");
+    dashboards.reports.hear(Report {
+        id: "d".into(),
+        host: "127.0.0.1".into(),
+        kind: ClientKind::Sdk,
+        version: "1".into(),
+        location: None,
+        stats: Vec::new(),
+    });
+    assert_eq!(dashboards.read(Form::Plain).await.expect("made"), first, "at once");
+    assert_ne!(dashboards.read(Form::Open).await.expect("made"), first, "another form is another reading");
+    tokio::time::advance(FRESH).await;
+    assert_ne!(dashboards.read(Form::Plain).await.expect("made"), first, "soon after");
+}
+
 /// A reading has a bound, and what is beyond it is in it all the same.
 #[tokio::test(start_paused = true)]
 async fn services_beyond_the_bound_are_added_up() {

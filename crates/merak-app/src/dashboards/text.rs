@@ -15,6 +15,11 @@ pub enum Form {
     Open,
 }
 
+impl Form {
+    /// Both.
+    pub const ALL: [Form; 2] = [Form::Plain, Form::Open];
+}
+
 /// What the samples of a family are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {

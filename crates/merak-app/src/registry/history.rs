@@ -38,7 +38,7 @@ impl Registry {
             None => Some(Happening::Registered),
             Some(before) if before.healthy && !now.healthy => Some(Happening::Unhealthy),
             Some(before) if !before.healthy && now.healthy => Some(Happening::Healthy),
-            Some(_) if turned.is_some() => None,
+            Some(before) if turned.is_some() && is_like_besides(before, now) => None,
             Some(before) if before.is_shown_like(now) => return,
             Some(_) => Some(Happening::Changed),
         };
@@ -91,4 +91,9 @@ impl Registry {
         self.history.happened(&event);
         cell.timeline.note(event);
     }
+}
+
+/// Whether both are the same to everybody, but for taking calls or not.
+fn is_like_besides(before: &Instance, now: &Instance) -> bool {
+    Instance { enabled: now.enabled, ..before.clone() }.is_shown_like(now)
 }

@@ -53,8 +53,8 @@ pub struct Token {
 }
 
 impl User {
-    /// A user of whom no more than this is known, as servers before version 0.2 kept them. The rest is made at the
-    /// next start.
+    /// A user of whom no more than this is known, as earlier servers kept them. The rest is made at the next
+    /// start.
     pub fn bare(name: &str, password_hash: &str, is_admin: bool) -> User {
         User {
             id: "".into(),

@@ -16,7 +16,6 @@ use merak_app::dashboards::Form;
 use merak_domain::naming::{AddressRef, InstanceId, key::HostRef};
 use serde::Serialize;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 /// What a client calls a place that Prometheus is to scrape.
 const FOR_PROMETHEUS: &str = "prometheus";
@@ -70,11 +69,10 @@ async fn clients(http: &PolarisHttp, _: &Call) -> Answered {
     Ok(Reply::json(&Clients { code: 200_000, response: targets(http) }))
 }
 
-/// GET `/metrics`. Made off the threads that serve: with many services it takes a while.
+/// GET `/metrics`.
 async fn metrics(http: &PolarisHttp, _: &Call) -> Answered {
-    let dashboards = Arc::clone(&http.machine.dashboards);
-    match tokio::task::spawn_blocking(move || dashboards.render(Form::Plain)).await {
-        Ok(text) => Ok(Reply::Typed(EXPOSITION, text.into())),
+    match http.machine.dashboards.read(Form::Plain).await {
+        Ok(text) => Ok(Reply::Typed(EXPOSITION, text)),
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "the figures were not made");
             Ok(Reply::plain(StatusCode::SERVICE_UNAVAILABLE, "try again"))
