@@ -171,7 +171,7 @@ fn who_may_do_what() -> Result<()> {
             "--o----+",
         ),
         ("list users", "GET /core/v1/users".into(), nothing.clone(), "--o+++++"),
-        ("list groups", "GET /core/v1/usergroups".into(), nothing.clone(), "--o-++++"),
+        ("list groups", "GET /core/v1/usergroups".into(), nothing, "--o-++++"),
         ("make a group", "POST /core/v1/usergroup".into(), json!({"name": "new"}), "--o----+"),
         ("make a policy", "POST /core/v1/auth/strategy".into(), json!({"name": "new"}), "--o----+"),
         ("make a role", "POST /core/v1/roles".into(), json!([{"name": "new"}]), "--o----+"),

@@ -6,10 +6,11 @@
 
 use super::time;
 use crate::common::mapping;
+use merak_app::naming::ServiceView;
 use merak_domain::Revision;
 use merak_domain::naming::{
-    Alias, AliasSpec, AliasUpdate, Exports, Instance, ListedAlias, Metadata, Namespace, NamespaceSpec, NamespaceUpdate,
-    Profile, Service, ServiceKey, ServiceRef, ServiceUpdate, service_id,
+    Alias, AliasSpec, AliasUpdate, Exports, Instance, ListedAlias, Metadata, Namespace, NamespaceSpec,
+    NamespaceUpdate, Profile, Service, ServiceKey, ServiceRef, ServiceUpdate, service_id,
 };
 use merak_wire::polaris::v1;
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,8 +178,13 @@ pub(in crate::polaris) fn namespace_update(said: &v1::Namespace) -> NamespaceUpd
     }
 }
 
-/// The ports of all instances, each once a protocol.
-pub(in crate::polaris) fn ports(instances: &[Arc<Instance>]) -> String {
+/// The ports of all instances, each once a protocol. Lists of services show them, so they are worked out once a view.
+pub(in crate::polaris) fn ports(view: &ServiceView) -> String {
+    let text = view.memo.get_or_encode("polaris-ports", "", || ports_of(&view.instances).into());
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn ports_of(instances: &[Arc<Instance>]) -> String {
     let protocol =
         |instance: &Instance| instance.details.as_ref().and_then(|details| details.protocol.clone());
     let ports: BTreeSet<_> = instances

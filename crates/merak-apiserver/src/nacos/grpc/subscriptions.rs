@@ -248,7 +248,7 @@ mod tests {
     fn ended_subscriptions_do_not_pile_up() {
         let hub = Hub::new(Hasher::default());
         let mut all = Subscriptions::default();
-        let mut enter = |all: &mut Subscriptions, service: &Arc<ServiceKey>| {
+        let enter = |all: &mut Subscriptions, service: &Arc<ServiceKey>| {
             all.enter(service, "", |token| hub.subscribe(service, Arc::new(Nobody), token))
         };
         let (first, last) = (service("first"), service("last"));

@@ -273,7 +273,7 @@ fn may(http: &PolarisHttp, call: &Call, function: &str, key: &ServiceKey, servic
 fn ports(http: &PolarisHttp, service: ServiceRef<'_>, written: Option<String>) -> Option<String> {
     match written {
         Some(written) if !written.is_empty() => Some(written),
-        _ => http.naming.view(service).map(|view| describe::ports(&view.instances)),
+        _ => http.naming.view(service).map(|view| describe::ports(&view)),
     }
 }
 

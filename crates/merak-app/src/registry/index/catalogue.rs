@@ -6,6 +6,7 @@
 //! Not here: where the instances come from and when ([`super`]).
 //! Start reading at [`Catalogue::meant`].
 
+use super::names::{Named, Names};
 use super::set::Set;
 use super::term::{Keys, Term, TermKey, terms_of};
 use crate::naming::{Found, InstanceQuery, Page, Pattern, Services};
@@ -15,7 +16,6 @@ use hashbrown::{HashSet, HashTable};
 use merak_domain::naming::key::instance_hash;
 use merak_domain::naming::{Hasher, Instance, InstanceKey, ServiceKey, ServiceRef};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Parts of the two large tables. One that grows moves all it has: with three million terms that are 3000 at a time, far
@@ -24,8 +24,9 @@ const PARTS: usize = 1024;
 
 #[derive(Debug)]
 struct Row {
-    service: Arc<ServiceKey>,
     instance: Arc<Instance>,
+    /// The number of its service.
+    service: u32,
 }
 
 #[derive(Debug)]
@@ -47,7 +48,7 @@ pub(super) struct Catalogue {
     /// Places by service and key of the instance.
     places: Box<[HashTable<u32>]>,
     postings: Box<[HashTable<Posting>]>,
-    services: BTreeMap<Arc<ServiceKey>, Set>,
+    services: Names,
     /// Keys of terms before and after a change; kept so that none is allocated.
     terms: (Vec<TermKey>, Vec<TermKey>),
 }
@@ -64,7 +65,7 @@ impl Catalogue {
             taken: Set::default(),
             places: (0..PARTS).map(|_| HashTable::new()).collect(),
             postings: (0..PARTS).map(|_| HashTable::new()).collect(),
-            services: BTreeMap::new(),
+            services: Names::default(),
             terms: (Vec::new(), Vec::new()),
         }
     }
@@ -77,10 +78,10 @@ impl Catalogue {
     /// An instance is there with this content.
     pub(super) fn put(&mut self, service: &Arc<ServiceKey>, instance: &Arc<Instance>) {
         let shown_name = (self.shown_name)(ServiceKey::as_ref(service));
-        let row = Row { service: Arc::clone(service), instance: Arc::clone(instance) };
         let (mut before, mut now) = std::mem::take(&mut self.terms);
         let place = match self.place_of(ServiceKey::as_ref(service), &instance.key) {
-            Some(place) => {
+            Some((place, of)) => {
+                let row = Row { instance: Arc::clone(instance), service: of };
                 let old = self.rows[place as usize].replace(row).expect("a place that is found is taken");
                 let with_id = old.instance.kind != instance.kind;
                 self.list_terms(&mut before, service, &shown_name, &old.instance, with_id);
@@ -88,7 +89,7 @@ impl Catalogue {
                 place
             }
             None => {
-                let place = self.take_place(row);
+                let place = self.take_place(service, &shown_name, instance);
                 before.clear();
                 self.list_terms(&mut now, service, &shown_name, instance, true);
                 place
@@ -106,7 +107,7 @@ impl Catalogue {
     /// An instance is gone.
     pub(super) fn remove(&mut self, service: &Arc<ServiceKey>, instance: &InstanceKey) {
         let name = ServiceKey::as_ref(service);
-        let Some(place) = self.place_of(name, instance) else { return };
+        let Some((place, of)) = self.place_of(name, instance) else { return };
         let shown_name = (self.shown_name)(name);
         let hash = instance_hash(&self.hasher, name, instance.as_ref());
         if let Ok(entry) = self.places[part(hash)].find_entry(hash, |candidate| *candidate == place) {
@@ -121,39 +122,32 @@ impl Catalogue {
         self.terms = (before, now);
         self.taken.remove(place);
         self.free.push(place);
-        if self.services.get_mut(service).is_some_and(|places| places.remove(place)) {
-            self.services.remove(service);
-        }
+        self.services.remove(of, place);
     }
 
     /// The page of a query.
     pub(super) fn page(&self, query: &InstanceQuery) -> Page<Found> {
         let meant = self.meant(query);
-        let found =
-            |row: &Row| Found { service: Arc::clone(&row.service), instance: Arc::clone(&row.instance) };
+        let found = |place: &u32| {
+            let row = self.row(*place)?;
+            let service = Arc::clone(&self.services.get(row.service)?.key);
+            Some(Found { service, instance: Arc::clone(&row.instance) })
+        };
         let places = meant.page(query.offset, query.limit);
-        Page {
-            total: meant.len(),
-            rows: places.iter().filter_map(|place| self.row(*place)).map(found).collect(),
-        }
+        Page { total: meant.len(), rows: places.iter().filter_map(found).collect() }
     }
 
     /// The services of the instances that a query means.
     pub(super) fn services(&self, query: &InstanceQuery) -> HashSet<Arc<ServiceKey>> {
         let meant = self.meant(query);
+        let key = |named: &Named| Arc::clone(&named.key);
         if meant.len() > self.services.len() {
-            let with_some = self.services.iter().filter(|(_, places)| places.meets(&meant));
-            return with_some.map(|(service, _)| Arc::clone(service)).collect();
+            let with_some = self.services.iter().filter(|(_, named)| named.places.meets(&meant));
+            return with_some.map(|(_, named)| key(named)).collect();
         }
-        let mut services = HashSet::new();
-        meant.each(|place| {
-            if let Some(row) = self.row(place)
-                && !services.contains(&row.service)
-            {
-                services.insert(Arc::clone(&row.service));
-            }
-        });
-        services
+        let mut numbers = HashSet::new();
+        meant.each(|place| numbers.extend(self.row(place).map(|row| row.service)));
+        numbers.into_iter().filter_map(|number| self.services.get(number)).map(key).collect()
     }
 
     /// The places of the instances that a query means.
@@ -182,20 +176,31 @@ impl Catalogue {
     fn of_services(&self, services: &Services) -> Option<Set> {
         let (namespace, name) = match services {
             Services::All => return None,
-            Services::One(service) => return Some(self.services.get(service).cloned().unwrap_or_default()),
+            Services::One(service) => {
+                return Some(
+                    self.services.by_key(service).map(|named| named.places.clone()).unwrap_or_default(),
+                );
+            }
             Services::Like { namespace, name } => (namespace.as_ref(), name.as_ref()),
         };
         let is_open = |like: &&Pattern| like.exact().is_none() && !like.fits("");
-        let (by_namespace, by_name) = (namespace.filter(is_open), name.filter(is_open));
-        if by_namespace.is_none() && by_name.is_none() {
+        let (namespace, name) = (namespace.filter(is_open), name.filter(is_open));
+        if namespace.is_none() && name.is_none() {
             return None;
         }
-        let fits = |service: &ServiceKey| {
-            namespace.is_none_or(|like| like.fits(service.namespace()))
-                && by_name.is_none_or(|like| like.fits(&(self.shown_name)(service.as_ref())))
-        };
-        let sets: Vec<&Set> =
-            self.services.iter().filter(|(service, _)| fits(service)).map(|(_, places)| places).collect();
+        let like = self.services.like(namespace, name);
+        if like.len() > self.services.len() / 4 {
+            // Going over all places in their order is quicker than gathering those of so many services.
+            let mut places = Set::default();
+            for (place, row) in (0..).zip(&self.rows) {
+                if row.as_ref().is_some_and(|row| like.contains(row.service)) {
+                    places.insert(place);
+                }
+            }
+            return Some(places);
+        }
+        let mut sets = Vec::with_capacity(like.len());
+        like.each(|number| sets.extend(self.services.get(number).map(|named| &named.places)));
         Some(Set::any(&sets))
     }
 
@@ -203,37 +208,40 @@ impl Catalogue {
         self.rows.get(place as usize)?.as_ref()
     }
 
-    fn place_of(&self, service: ServiceRef<'_>, instance: &InstanceKey) -> Option<u32> {
+    /// The place of an instance, and the number of its service.
+    fn place_of(&self, service: ServiceRef<'_>, instance: &InstanceKey) -> Option<(u32, u32)> {
         let hash = instance_hash(&self.hasher, service, instance.as_ref());
         let is_it = |place: &u32| {
             self.row(*place).is_some_and(|row| {
-                row.instance.key == *instance && ServiceKey::as_ref(&row.service) == service
+                row.instance.key == *instance
+                    && self
+                        .services
+                        .get(row.service)
+                        .is_some_and(|named| ServiceKey::as_ref(&named.key) == service)
             })
         };
-        self.places[part(hash)].find(hash, is_it).copied()
+        let place = *self.places[part(hash)].find(hash, is_it)?;
+        Some((place, self.row(place)?.service))
     }
 
-    fn take_place(&mut self, row: Row) -> u32 {
-        let hash = instance_hash(&self.hasher, ServiceKey::as_ref(&row.service), row.instance.key.as_ref());
-        let service = Arc::clone(&row.service);
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.rows[place as usize] = Some(row);
-                place
-            }
-            None => {
-                self.rows.push(Some(row));
-                u32::try_from(self.rows.len() - 1).expect("four billion instances do not fit into memory")
-            }
-        };
-        let (rows, hasher) = (&self.rows, &self.hasher);
-        self.places[part(hash)].insert_unique(hash, place, |place| {
-            rows[*place as usize].as_ref().map_or(0, |row| {
-                instance_hash(hasher, ServiceKey::as_ref(&row.service), row.instance.key.as_ref())
-            })
+    fn take_place(&mut self, service: &Arc<ServiceKey>, shown_name: &str, instance: &Arc<Instance>) -> u32 {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.rows.push(None);
+            u32::try_from(self.rows.len() - 1).expect("four billion instances do not fit into memory")
         });
+        let of = self.services.add(service, shown_name, place);
+        self.rows[place as usize] = Some(Row { instance: Arc::clone(instance), service: of });
+        let (rows, services, hasher) = (&self.rows, &self.services, &self.hasher);
+        let hash_of = |place: &u32| {
+            let row = rows[*place as usize].as_ref();
+            let named = row.and_then(|row| Some((row, services.get(row.service)?)));
+            named.map_or(0, |(row, named)| {
+                instance_hash(hasher, ServiceKey::as_ref(&named.key), row.instance.key.as_ref())
+            })
+        };
+        let hash = instance_hash(hasher, ServiceKey::as_ref(service), instance.key.as_ref());
+        self.places[part(hash)].insert_unique(hash, place, hash_of);
         self.taken.insert(place);
-        self.services.entry(service).or_default().insert(place);
         place
     }
 

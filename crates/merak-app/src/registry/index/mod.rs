@@ -10,6 +10,7 @@
 //! Start reading at [`Registry::query_instances`].
 
 mod catalogue;
+mod names;
 mod set;
 mod term;
 #[cfg(test)]

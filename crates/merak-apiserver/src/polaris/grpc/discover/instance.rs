@@ -97,7 +97,7 @@ fn encode(view: &ServiceView, name: &str, asked: Asked<'_>) -> Bytes {
 fn service(view: &ServiceView, name: &str) -> Service {
     let mut service = describe::service(ServiceKey::as_ref(&view.key), name, &view.service);
     if given(service.ports.as_deref()).is_none() {
-        service.ports = Some(describe::ports(&view.instances));
+        service.ports = Some(describe::ports(view));
     }
     service
 }
