@@ -13,6 +13,7 @@ use merak_domain::naming::{
     NamespaceSpec, NamespaceUpdate, Profile, Refusal, Registration, ServiceKey, ServiceRef, ServiceSpec,
     ServiceUpdate, Weight,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 const OTHER: ServiceRef<'static> = ServiceRef { name: "other", ..DEMO };
@@ -490,8 +491,12 @@ async fn services_are_found_by_what_is_known_of_them() {
     }
     let page = rig.naming.find_services(&none(), 0, 1);
     assert_eq!((page.total, page.rows[0].tally.total, page.rows[0].tally.healthy), (2, 2, 1));
-    let page = rig.naming.find_services_that(&none(), |row| row.tally.total == 0, 0, 10);
+    let page = rig.naming.find_services_that(&none(), None, |listed| listed.key.name() == "other", 0, 10);
     assert_eq!((page.total, page.rows[0].key.name()), (1, "other"), "for a reason of the caller's");
+    let key = |name| Arc::new(ServiceRef { name, ..DEMO }.to_key());
+    let among = [key("demo"), key("nobody")].into_iter().collect();
+    let page = rig.naming.find_services_that(&none(), Some(&among), |_| true, 0, 10);
+    assert_eq!((page.total, page.rows[0].key.name()), (1, "demo"), "among some");
 }
 
 #[tokio::test]

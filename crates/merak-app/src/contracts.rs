@@ -5,7 +5,7 @@
 //! Not here: what a write comes to (`domain::contract`), messages (`apiserver::polaris`).
 //! Start reading at [`Contracts::write`]; [`Book`] is what is kept.
 
-use crate::commit::{CommitHandle, DecideError, Ruling, Shelf, Subject};
+use crate::commit::{CommitHandle, DecideError, Gone, Ruling, Shelf, Subject};
 use crate::history::Origin;
 use crate::naming::{Page, Pattern};
 use crate::registry::Registry;
@@ -48,6 +48,13 @@ impl Kept {
         }
     }
 
+    /// The contracts of this service and of those behind it, by their keys.
+    fn from(&self, namespace: Box<str>, service: Box<str>) -> impl Iterator<Item = &Arc<Contract>> {
+        let (name, protocol, version) = ("".into(), "".into(), "".into());
+        let first = ContractKey { namespace, service, name, protocol, version };
+        self.by_key.range(first..).map(|(_, contract)| contract)
+    }
+
     /// Whether a contract may be put, in place of the one with its id.
     fn has_room_for(&self, next: &Contract) -> bool {
         let present = self.by_id.get(&next.id).map_or(0, |present| size(present));
@@ -83,6 +90,19 @@ impl Shelf for Book {
         if let Some(id) = ContractId::parse(&key.id) {
             self.0.write().remove(id);
         }
+    }
+
+    fn about(&self, gone: &[Gone]) -> Vec<Document> {
+        let kept = self.0.read();
+        let of = |gone: &Gone| {
+            let (namespace, service) = match gone {
+                Gone::Service { namespace, name, .. } => (namespace.clone(), name.clone()),
+                Gone::Namespace(name) => (name.clone(), "".into()),
+            };
+            kept.from(namespace, service).take_while(|contract| gone.has(&contract.key)).cloned().collect()
+        };
+        let found = gone.iter().flat_map(|gone| -> Vec<Arc<Contract>> { of(gone) });
+        found.map(Document::Contract).collect()
     }
 }
 
@@ -186,17 +206,8 @@ impl Contracts {
         let exact = |pattern: &Option<Pattern>| pattern.as_ref().and_then(Pattern::exact).map(Box::from);
         let namespace = exact(&query.namespace);
         let service = if namespace.is_some() { exact(&query.service) } else { None };
-        let first = ContractKey {
-            namespace: namespace.clone().unwrap_or_default(),
-            service: service.clone().unwrap_or_default(),
-            name: "".into(),
-            protocol: "".into(),
-            version: "".into(),
-        };
         let found = kept
-            .by_key
-            .range(first..)
-            .map(|(_, contract)| contract)
+            .from(namespace.clone().unwrap_or_default(), service.clone().unwrap_or_default())
             .take_while(|contract| namespace.as_ref().is_none_or(|name| *name == contract.key.namespace))
             .take_while(|contract| service.as_ref().is_none_or(|name| *name == contract.key.service))
             .filter(|contract| query.admits(contract) && may_see(contract));

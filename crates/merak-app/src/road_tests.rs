@@ -1,7 +1,7 @@
 //! The road every write takes, on a store in memory and with paused time: what a caller may rely on.
 
 use crate::access::Accounts;
-use crate::commit::{self, CommitError, CommitHandle, Mode, Which};
+use crate::commit::{self, CommitError, CommitHandle, Mode, Takes, Which};
 use crate::metrics::Metrics;
 use crate::naming::{Acknowledge, Naming, Settings};
 use crate::ports::{Clock, Store, SystemClock};
@@ -16,7 +16,7 @@ use merak_domain::naming::instance::{ClusterName, preserved};
 use merak_domain::naming::key::GivenKey;
 use merak_domain::naming::{
     AddressRef, Change, Details, InstanceId, InstanceKey, InstanceRef, Kind, Metadata, OperatorChange,
-    Refusal, Registration, ServiceRef, Weight,
+    Refusal, Registration, ServiceKey, ServiceRef, Weight,
 };
 use merak_domain::naming::{Keeper, ServiceSpec};
 use std::borrow::Cow;
@@ -46,7 +46,7 @@ async fn rig_with(store: &MemoryStore, mode: Mode, queue_max: usize) -> Rig {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let metrics = Metrics::new();
     let registry = Registry::new(Arc::clone(&clock), Arc::clone(&metrics), 1 << 20, shown);
-    let accounts = Arc::new(Accounts::new(&[1; 32]));
+    let accounts = Arc::new(Accounts::new(&[1; 32], clock.clone()));
     start::load(store, &registry, &accounts).await.expect("loads");
     let settings = commit::Settings {
         mode,
@@ -345,6 +345,35 @@ async fn a_chosen_id_is_in_one_service_whoever_races() {
         .await
         .expect("deregisters");
     assert!(rig.naming.by_id(&InstanceId::parse("mine")).is_none());
+}
+
+/// A registration that may not take its id from where it is by now is refused when its turn comes, and changes nothing.
+#[tokio::test]
+async fn an_id_is_taken_from_where_that_is_allowed() {
+    let store = MemoryStore::default();
+    let rig = rig(&store).await;
+    let other = ServiceRef { name: "other", ..DEMO };
+    let chosen = |port| {
+        let address = AddressRef::new("127.0.0.1", port).to_address();
+        let key = InstanceKey::Given(Box::new(GivenKey { id: "mine".into(), address }));
+        Registration { key, ..beating(port, 5) }
+    };
+    rig.naming.register(other, chosen(1), Acknowledge::Done, Actor::Clock).await.expect("registers");
+    let key = |service: ServiceRef<'_>| Some(Arc::new(service.to_key()));
+    for (takes, is_taken) in
+        [(Takes::From(None), false), (Takes::From(key(DEMO)), false), (Takes::From(key(other)), true)]
+    {
+        let taken = rig
+            .naming
+            .register_taking(DEMO, chosen(2), takes.clone(), Acknowledge::Done, Actor::Clock)
+            .await;
+        assert_eq!(taken.is_ok(), is_taken, "{takes:?}: {taken:?}");
+        let (service, _) = rig.naming.by_id(&InstanceId::parse("mine")).expect("is known by its id");
+        assert_eq!(ServiceKey::as_ref(&service) == DEMO, is_taken, "{takes:?}");
+    }
+    let again =
+        rig.naming.register_taking(DEMO, chosen(3), Takes::From(None), Acknowledge::Done, Actor::Clock).await;
+    again.expect("within a service an id is the service's");
 }
 
 #[tokio::test(start_paused = true)]

@@ -157,7 +157,7 @@ impl Core {
             config.history,
         );
         let limits = Limiter::new(clock.clone(), metrics.clone());
-        let accounts = Arc::new(Accounts::new(&first_start::process_key()?));
+        let accounts = Arc::new(Accounts::new(&first_start::process_key()?, clock.clone()));
         let tokens = Tokens::new(&first_start::signing_key(&config.data_dir)?);
         let reports = Arc::new(Reports::new(clock.clone(), metrics.clone(), config.client_ttl));
         let access = Access::new(config.access, accounts, tokens, clock.clone());

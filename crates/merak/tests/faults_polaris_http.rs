@@ -142,6 +142,76 @@ fn paging_with_nonsense() -> Result<()> {
     Ok(())
 }
 
+/// A list of exports that is empty or not there withdraws them, of whatever exports; what a write does not name stays.
+#[test]
+fn exports_are_withdrawn() -> Result<()> {
+    let mut world = World::start()?;
+    let service = |more: &str| format!(r#"{{"name":"out","namespace":"default"{more}}}"#);
+    let alias = |more: &str| {
+        format!(r#"{{"service":"out","namespace":"default","alias":"also","alias_namespace":"default"{more}}}"#)
+    };
+    let namespace = |more: &str| format!(r#"{{"name":"whole"{more}}}"#);
+    type Said<'a> = &'a dyn Fn(&str) -> String;
+    let table: [(&str, &str, Said<'_>, &str, &str, &str); 3] = [
+        ("/naming/v1/services", "export_to", &service, "[]", "/naming/v1/services?name=out", "services"),
+        ("/naming/v1/service/alias", "export_to", &alias, "", "/naming/v1/service/aliases?alias=also", "aliases"),
+        (
+            "/naming/v1/namespaces",
+            "service_export_to",
+            &namespace,
+            "[]",
+            "/naming/v1/namespaces?name=whole",
+            "namespaces",
+        ),
+    ];
+    for (path, field, said, list, shown, rows) in table {
+        let write = |more: &str| if list.is_empty() { said(more) } else { format!("[{}]", said(more)) };
+        let exported = format!(r#","comment":"c","{field}":["*"]"#);
+        for (name, withdrawn) in [("an empty list", format!(r#","{field}":[]"#)), ("no list", String::new())] {
+            let (_, code, body) = match world.code("PUT", path, Some(&write(&exported)))? {
+                (_, 400_202 | 400_301 | 400_304, _) => world.code("POST", path, Some(&write(&exported)))?,
+                answer => answer,
+            };
+            ensure!(code / 1000 == 200, "{path}: {body}");
+            let (_, _, body) = world.code("GET", shown, None)?;
+            ensure!(body[rows][0][field] == serde_json::json!(["*"]), "{path}: exported: {body}");
+            let (_, code, body) = world.code("PUT", path, Some(&write(&withdrawn)))?;
+            ensure!(code == 200_000, "{path}: {name}: {body}");
+            let (_, _, body) = world.code("GET", shown, None)?;
+            ensure!(body[rows][0][field] == serde_json::json!([]), "{path}: {name} withdraws: {body}");
+            ensure!(body[rows][0]["comment"] == "c", "{path}: {name}: the rest stays: {body}");
+        }
+    }
+    Ok(())
+}
+
+/// A limit of a method is that of its route, however its path is written.
+#[test]
+fn a_limit_is_not_passed_by_a_slash() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("rule.yaml");
+    let apis = ["GET:/naming/v1/services", "GET:/nacos/v1/ns/service/list"];
+    let apis = apis.map(|name| format!(r#"{{ name: "{name}", rule: few }}"#)).join(", ");
+    let rule = "{ name: few, limit: { open: true, bucket: 1, rate: 1 } }";
+    std::fs::write(&file, format!("api-limit: {{ open: true, rules: [{rule}], apis: [{apis}] }}\n"))?;
+    let options = StartOptions {
+        env: vec![("MERAK_RATE_LIMITS__FILE".to_owned(), file.display().to_string())],
+        ..StartOptions::default()
+    };
+    let mut world = World::with(Server::start_with(env!("CARGO_BIN_EXE_merak"), options)?)?;
+    let mut nacos = HttpClient::new(&world.server.addresses().nacos_http);
+    // A token comes back each second: of so many, asked one after another, some are too many.
+    let (mut polaris_refused, mut nacos_refused) = (0, 0);
+    for _ in 0..500 {
+        let (status, _, _) = world.code("GET", "/naming/v1/services/", None)?;
+        polaris_refused += u32::from(status == 403);
+        let list = "/nacos/v1/ns/service/list/?pageNo=1&pageSize=1";
+        nacos_refused += u32::from(nacos.request("GET", list, &[], &[], None)?.status == 429);
+    }
+    ensure!(polaris_refused > 0 && nacos_refused > 0, "refused: {polaris_refused}, {nacos_refused}");
+    Ok(())
+}
+
 /// Whoever is not known is told so in the shape of the answer, and changes nothing.
 #[test]
 fn nobody_in_particular() -> Result<()> {

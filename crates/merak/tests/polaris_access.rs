@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
+use merak_wire::polaris::v1::discover_request::DiscoverRequestType;
+use merak_wire::polaris::v1::{DiscoverRequest, DiscoverResponse, Service};
 use serde_json::{Value, json};
-use testkit::{HttpClient, Server, StartOptions};
+use testkit::{HttpClient, PolarisClient, Server, StartOptions};
 
 /// A server where both APIs enforce, and how to ask it.
 struct World {
@@ -220,6 +222,151 @@ fn lists_show_what_may_be_seen() -> Result<()> {
     }
     let defaults = world.root("GET /core/v1/auth/strategies?default=true", &Value::Null)?;
     ensure!(defaults["amount"] == 6, "of five users and a group: {defaults}");
+    Ok(())
+}
+
+/// `ann` writes in `shop` and nowhere else: an instance in `other` does not become hers by its id, whoever registered it
+/// and however she asks.
+#[test]
+fn an_id_is_not_taken_from_others() -> Result<()> {
+    let mut world = matrix_world()?;
+    let said = |namespace: &str, name: &str, id: &str, port: u16| json!({"namespace": namespace, "service": name, "id": id, "host": "127.0.0.1", "port": port});
+    let register = "POST /v1/RegisterInstance";
+    world.root(register, &said("other", "roots", "vic-0", 1))?;
+    let admin = world.server.admin()?;
+    let mut nacos = HttpClient::new(&world.server.addresses().nacos_http);
+    let login = [("username", admin.user.as_str()), ("password", admin.password.as_str())];
+    let login = nacos.request("POST", "/nacos/v1/auth/login", &login, &[], None)?.json()?;
+    let token = login["accessToken"].as_str().context("a token")?;
+    let persistent = [
+        ("namespaceId", "other"),
+        ("serviceName", "held"),
+        ("ip", "127.0.0.1"),
+        ("port", "2"),
+        ("ephemeral", "false"),
+        ("accessToken", token),
+    ];
+    let answer = nacos.request("POST", "/nacos/v1/ns/instance", &persistent, &[], None)?;
+    ensure!(answer.status == 200, "{}", answer.text());
+    let ids = |world: &mut World| -> Result<Vec<String>> {
+        let listed = world.root("GET /naming/v1/instances?namespace=other", &Value::Null)?;
+        let rows = listed["instances"].as_array().context("a list")?;
+        let mut ids: Vec<_> = rows.iter().filter_map(|row| row["id"].as_str().map(str::to_owned)).collect();
+        ids.sort();
+        Ok(ids)
+    };
+    let before = ids(&mut world)?;
+    ensure!(before.len() == 2, "{before:?}");
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let grpc = runtime.block_on(PolarisClient::connect(world.server.addresses().polaris_grpc))?;
+    let grpc = grpc.with_header("x-polaris-token", &world.tokens["ann"])?;
+    for id in &before {
+        let own = said("shop", "anns", id, 9);
+        ensure!(world.code("ann", register, &own)? == 401_001, "a client over HTTP: {id}");
+        let batch = json!([said("shop", "anns", "hers", 8), own]);
+        ensure!(world.code("ann", "POST /naming/v1/instances", &batch)? == 401_001, "a console: {id}");
+        let mut over_grpc = PolarisClient::instance("shop", "anns", "127.0.0.1", 9);
+        over_grpc.id = Some(id.clone());
+        let answer = runtime.block_on(grpc.register(over_grpc))?;
+        ensure!(answer.code == Some(401_001), "a client over gRPC: {id}: {answer:?}");
+    }
+    ensure!(ids(&mut world)? == before, "all are where they were");
+    let hers = world.root("GET /naming/v1/instances?namespace=shop", &Value::Null)?;
+    ensure!(hers["amount"] == 0, "a batch of which one is refused changes nothing: {hers}");
+
+    ensure!(world.code("ann", register, &said("shop", "anns", "hers", 8))? == 200_000, "an id of nobody");
+    ensure!(world.code("ann", register, &said("shop", "more", "hers", 8))? == 200_000, "her own, elsewhere");
+    world.root(register, &said("shop", "anns", "vic-0", 9))?;
+    ensure!(ids(&mut world)?.len() == 1, "the administrator may");
+    Ok(())
+}
+
+/// An alias is made where its maker may write, of what its maker may write, and brings no namespace along.
+#[test]
+fn an_alias_is_a_thing_of_its_own_namespace() -> Result<()> {
+    let mut world = matrix_world()?;
+    let said = |alias: (&str, &str), source: (&str, &str)| json!({"alias_namespace": alias.0, "alias": alias.1, "namespace": source.0, "service": source.1});
+    let (anns, roots) = (("shop", "anns"), ("other", "roots"));
+    let make = "POST /naming/v1/service/alias";
+    for (name, alias) in [("elsewhere", ("other", "hers")), ("nowhere", ("fresh", "hers"))] {
+        ensure!(world.code("ann", make, &said(alias, anns))? == 401_001, "{name}");
+    }
+    ensure!(world.code("ann", make, &said(("shop", "theirs"), roots))? == 401_001, "of another's service");
+    let made = json!({"alias_namespace": "default", "namespace": "shop", "service": "anns", "type": "CL5SID"});
+    ensure!(world.code("ann", make, &made)? == 401_001, "a name that is made, elsewhere");
+    let fresh = world.root("GET /naming/v1/namespaces?name=fresh", &Value::Null)?;
+    ensure!(fresh["amount"] == 0, "no namespace is made by the way: {fresh}");
+
+    ensure!(world.code("ann", make, &said(("shop", "hers"), anns))? == 200_000, "her own");
+    let change = "PUT /naming/v1/service/alias";
+    ensure!(world.code("ann", change, &said(("shop", "hers"), roots))? == 401_001, "to another's service");
+    world.root(make, &said(("other", "roots-too"), roots))?;
+    ensure!(world.code("ann", change, &said(("other", "roots-too"), anns))? == 401_001, "another's alias");
+    world.root(make, &said(("fresh", "whole"), anns))?;
+
+    let resources = json!({"namespaces": [{"id": "later"}]});
+    let action = json!({"name": "later", "action": "ALLOW", "functions": ["CreateServiceAlias"],
+        "principals": {"users": [{"id": world.ids["ann"]}]}, "resources": resources});
+    world.root("POST /core/v1/auth/strategy", &action)?;
+    let later = said(("later", "hers"), anns);
+    ensure!(world.code("ann", make, &later)? == 401_001, "who may make aliases may not make namespaces");
+    world.root("POST /naming/v1/namespaces", &json!([{"name": "later"}]))?;
+    ensure!(world.code("ann", make, &later)? == 200_000, "in a namespace that is there");
+    Ok(())
+}
+
+/// What clients discover of services and namespaces is what they may see; a revision is that of what is seen.
+#[test]
+fn discovery_lists_what_may_be_seen() -> Result<()> {
+    let mut world = matrix_world()?;
+    let alias =
+        json!({"alias_namespace": "other", "alias": "too", "namespace": "other", "service": "roots"});
+    world.root("POST /naming/v1/service/alias", &alias)?;
+    let services = |namespace: &str, revision: &str| json!({"type": "SERVICES", "service": {"namespace": namespace, "revision": revision}});
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let client = runtime.block_on(PolarisClient::connect(world.server.addresses().polaris_grpc))?;
+    for (who, expected) in [
+        ("bob", vec!["shop/anns"]),
+        ("ann", vec!["shop/anns"]),
+        ("root", vec!["other/roots", "other/too", "shop/anns"]),
+    ] {
+        let answer = world.ask(who, "POST /v1/Discover", &services("", ""))?;
+        let rows = answer["services"].as_array().with_context(|| answer.to_string())?;
+        let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        let mut found: Vec<_> =
+            rows.iter().map(|row| format!("{}/{}", text(row, "namespace"), text(row, "name"))).collect();
+        found.retain(|name| !name.starts_with("Polaris/"));
+        found.sort();
+        ensure!(found == expected, "{who}: {found:?}");
+        let revision = text(&answer["service"], "revision");
+        let again = world.code(who, "POST /v1/Discover", &services("", &revision))?;
+        ensure!(again == 200_001, "{who}, who knows: {again}");
+
+        let ask = |r#type: DiscoverRequestType| -> Result<DiscoverResponse> {
+            let question = DiscoverRequest {
+                r#type: r#type.into(),
+                service: Some(Service { token: Some(world.tokens[who].clone()), ..Service::default() }),
+                ..DiscoverRequest::default()
+            };
+            runtime.block_on(async { client.discover(question).await?.next().await?.context("an answer") })
+        };
+        let over_grpc = ask(DiscoverRequestType::Services)?;
+        let count = over_grpc.services.iter().filter(|s| s.namespace.as_deref() != Some("Polaris")).count();
+        ensure!(count == expected.len(), "{who}: over gRPC: {over_grpc:?}");
+        let namespaces = ask(DiscoverRequestType::Namespaces)?.namespaces;
+        let sees_other = namespaces.iter().any(|namespace| namespace.name.as_deref() == Some("other"));
+        let sees_shop = namespaces.iter().any(|namespace| namespace.name.as_deref() == Some("shop"));
+        ensure!(sees_shop && sees_other == (who == "root"), "{who}: {namespaces:?}");
+    }
+    // One service of a namespace that may be read is hidden by a policy.
+    let id = world.root("GET /naming/v1/services?namespace=shop", &Value::Null)?["services"][0]["id"].clone();
+    world.root("POST /naming/v1/services", &json!([{"namespace": "shop", "name": "open"}]))?;
+    let bob = json!({"users": [{"id": world.ids["bob"]}]});
+    world.policy("hidden", "DENY", &bob, &json!({"services": [{"id": id}]}))?;
+    let answer = world.ask("bob", "POST /v1/Discover", &services("shop", ""))?;
+    let rows = answer["services"].as_array().context("a list")?;
+    ensure!(rows.len() == 1 && rows[0]["name"] == "open", "{answer}");
     Ok(())
 }
 

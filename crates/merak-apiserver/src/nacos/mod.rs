@@ -5,6 +5,7 @@
 //! Not here: texts and JSON pieces (`wire::nacos`), names that Polaris shares ([`crate::common::mapping`]).
 //! Start reading at [`http::NacosHttp`], then `http::routes`.
 
+mod admission;
 mod encode;
 mod errors;
 mod grpc;

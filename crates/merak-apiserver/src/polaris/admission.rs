@@ -10,13 +10,16 @@ use crate::common::mapping;
 use merak_app::access::{
     ANY, Access, Credentials, Flaw, Mode, Pass, Permission, Refused, Resource, ResourceKind, Verdict,
 };
+use merak_app::commit::Takes;
 use merak_app::metrics::Metrics;
 use merak_app::naming::Naming;
-use merak_domain::naming::{InstanceId, ServiceKey, service_id};
+use merak_app::timeline::Actor;
+use merak_domain::naming::{InstanceId, Metadata, ServiceKey, service_id};
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::discover_request::DiscoverRequestType as Type;
 use merak_wire::polaris::v1::{Instance, Service, ServiceContract};
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// Why somebody may not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +73,7 @@ impl Gate<'_> {
     pub(super) async fn admit<'a>(
         &self,
         permission: Permission,
+        from: IpAddr,
         token: &str,
         asks: impl FnOnce() -> Option<Asked<'a>>,
     ) -> Result<Pass, Told> {
@@ -91,6 +95,9 @@ impl Gate<'_> {
         let function = asked.as_ref().map_or("", |asked| asked.function);
         if !matches!(verdict, Ok((_, Verdict::Allow))) {
             self.metrics.access_refused.inc();
+            if let Ok((pass, Verdict::AllowButWouldRefuse)) = &verdict {
+                self.access.would_refuse(from, pass, function);
+            }
             tracing::debug!(function, ?permission, "mode enforce refuses this request");
         }
         match verdict {
@@ -101,6 +108,53 @@ impl Gate<'_> {
     }
 }
 
+impl Gate<'_> {
+    /// From where a registration may take the id it gives. An id is one instance in the whole registry, so who registers
+    /// another service's away must be one who may remove it there. What takes the id after this look is safe as well:
+    /// the committer allows what was allowed here and nothing else.
+    pub(super) fn takes(&self, said: &Instance, pass: &Pass, by: Actor) -> Result<Takes, Told> {
+        let Some(id) = given(said.id.as_deref()) else { return Ok(Takes::Any) };
+        let meant = Asked::to_register(said);
+        let meant = mapping::service_from_polaris(&meant.namespace, &meant.service);
+        let elsewhere = self.naming.by_id(&InstanceId::parse(id)).map(|(key, _)| key);
+        let elsewhere = elsewhere.filter(|key| ServiceKey::as_ref(key) != meant);
+        let verdict = elsewhere.as_deref().map_or(Verdict::Allow, |key| {
+            let is_of_console = matches!(by, Actor::Operator(_));
+            let function = if is_of_console { "DeleteInstances" } else { DEREGISTER };
+            Asked::of_key(function, key)
+                .touching(self.naming, |touched| self.access.authorize(pass, function, touched))
+        });
+        if verdict != Verdict::Allow {
+            self.metrics.access_refused.inc();
+            tracing::debug!("mode enforce refuses to take this instance's id from its service");
+        }
+        match verdict.passes() {
+            true if self.access.sees_all(pass) => Ok(Takes::Any),
+            true => Ok(Takes::From(elsewhere)),
+            false => Err(told(Refused::Forbidden, REGISTER)),
+        }
+    }
+
+    /// Whether somebody who may list services is shown this one, or this alias.
+    pub(super) fn shows(&self, pass: &Pass, key: &ServiceKey, labels: Option<&Metadata>) -> bool {
+        let key = ServiceKey::as_ref(key);
+        let resource = Resource {
+            kind: ResourceKind::Service,
+            id: &service_id(key.namespace, &mapping::service_to_polaris(key)),
+            namespace: Some(key.namespace),
+            labels,
+        };
+        self.access.sees(pass, DISCOVER_SERVICES, resource)
+    }
+
+    /// Whether somebody who may list namespaces is shown this one.
+    pub(super) fn shows_namespace(&self, pass: &Pass, name: &str) -> bool {
+        self.access.sees(pass, DISCOVER_SERVICES, Resource::namespace(name))
+    }
+}
+
+/// What policies call the lists of services and of namespaces.
+const DISCOVER_SERVICES: &str = "DiscoverServices";
 /// What policies call a registration.
 pub(super) const REGISTER: &str = "RegisterInstance";
 /// What policies call a deregistration.
@@ -143,7 +197,7 @@ impl<'a> Asked<'a> {
     /// To discover: by an alias, the service that it stands for.
     pub(super) fn to_discover(r#type: i32, said: Option<&'a Service>, naming: &Naming) -> Asked<'a> {
         let function = match Type::try_from(r#type) {
-            Ok(Type::Services | Type::Namespaces) => "DiscoverServices",
+            Ok(Type::Services | Type::Namespaces) => DISCOVER_SERVICES,
             Ok(Type::RateLimit) => "DiscoverRateLimitRule",
             Ok(Type::CircuitBreaker) => "DiscoverCircuitBreakerRule",
             Ok(Type::FaultDetector) => "DiscoverFaultDetectRule",
@@ -153,7 +207,7 @@ impl<'a> Asked<'a> {
         };
         let text = |text: Option<&'a str>| Cow::Borrowed(given(text).unwrap_or_default());
         let namespace = text(said.and_then(|said| said.namespace.as_deref()));
-        if function == "DiscoverServices" {
+        if function == DISCOVER_SERVICES {
             return Asked { function, namespace, service: Cow::Borrowed("") };
         }
         let service = text(said.and_then(|said| said.name.as_deref()));

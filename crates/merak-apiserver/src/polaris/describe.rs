@@ -73,7 +73,8 @@ pub(in crate::polaris) fn profile(said: &v1::Service) -> Profile {
     }
 }
 
-/// What a message changes of a service: what it says, but for the token. Lists that are empty say nothing.
+/// What a message changes of a service: what it says, but for the token. Metadata that is empty says nothing. Exports are
+/// always said: a list that is empty, or is not there, withdraws them, as polaris-server has it.
 pub(in crate::polaris) fn service_update(said: &v1::Service) -> ServiceUpdate {
     let text = |of: &Option<String>| of.as_deref().map(Box::from);
     ServiceUpdate {
@@ -88,7 +89,7 @@ pub(in crate::polaris) fn service_update(said: &v1::Service) -> ServiceUpdate {
         cmdb_mod3: text(&said.cmdb_mod3),
         token: None,
         platform_id: text(&said.platform_id),
-        export_to: (!said.export_to.is_empty()).then(|| Exports::new(&said.export_to)),
+        export_to: Some(Exports::new(&said.export_to)),
     }
 }
 
@@ -126,13 +127,13 @@ pub(in crate::polaris) fn alias_spec(said: &v1::ServiceAlias) -> AliasSpec {
     }
 }
 
-/// What a message changes of an alias, besides the service it stands for.
+/// What a message changes of an alias, besides the service it stands for. Exports as in [`service_update`].
 pub(in crate::polaris) fn alias_update(said: &v1::ServiceAlias) -> AliasUpdate {
     AliasUpdate {
         source: None,
         comment: said.comment.as_deref().map(Box::from),
         owners: said.owners.as_deref().map(Box::from),
-        export_to: (!said.export_to.is_empty()).then(|| Exports::new(&said.export_to)),
+        export_to: Some(Exports::new(&said.export_to)),
         metadata: (!said.metadata.is_empty()).then(|| Metadata::from_pairs(&said.metadata)),
     }
 }
@@ -166,15 +167,14 @@ pub(in crate::polaris) fn namespace_spec(said: &v1::Namespace) -> NamespaceSpec 
     }
 }
 
-/// What a message changes of a namespace: what it says, but for the token.
+/// What a message changes of a namespace: what it says, but for the token. Exports as in [`service_update`].
 pub(in crate::polaris) fn namespace_update(said: &v1::Namespace) -> NamespaceUpdate {
     NamespaceUpdate {
         comment: said.comment.as_deref().map(Box::from),
         owners: said.owners.as_deref().map(Box::from),
         token: None,
         metadata: (!said.metadata.is_empty()).then(|| Metadata::from_pairs(&said.metadata)),
-        service_export_to: (!said.service_export_to.is_empty())
-            .then(|| Exports::new(&said.service_export_to)),
+        service_export_to: Some(Exports::new(&said.service_export_to)),
     }
 }
 

@@ -50,6 +50,7 @@ fn refused(refusal: &Refusal) -> u32 {
         Refusal::ServiceIsAlias => codes::BAD_REQUEST,
         Refusal::SourceIsAlias => codes::NOT_ALLOW_CREATE_ALIAS_FOR_ALIAS,
         Refusal::NoSuchInstance => codes::NOT_FOUND_INSTANCE,
+        Refusal::IdElsewhere => codes::NOT_ALLOWED_ACCESS,
         Refusal::OtherKind { .. } | Refusal::HealthIsChecked | Refusal::TooManyClusters => {
             codes::DATA_CONFLICT
         }
@@ -87,6 +88,7 @@ mod tests {
             (Refusal::ServiceIsAlias.into(), 400_000),
             (Refusal::SourceIsAlias.into(), 400_504),
             (Refusal::NoSuchInstance.into(), 400_303),
+            (Refusal::IdElsewhere.into(), 401_001),
             (Refusal::OtherKind { ephemeral: true }.into(), 409_000),
             (Refusal::HealthIsChecked.into(), 409_000),
             (Refusal::TooManyClusters.into(), 409_000),

@@ -2,7 +2,7 @@
 //!
 //! Invariant: passwords are kept only as argon2id hashes; no more than [`CHECKS_RUNNING`] are checked at a time,
 //! none on an async thread; a name nobody has costs as much as a wrong password.
-//! Not here: making a change of a user durable ([`crate::commit`]; what was committed arrives at
+//! Not here: when a password is not even looked at (`super::patience`), making a change of a user durable ([`crate::commit`]; what was committed arrives at
 //! [`Accounts::put`]), tokens (`super::tokens`).
 //! Start reading at [`Accounts::verify`].
 
@@ -16,10 +16,12 @@ use merak_domain::access::User;
 use merak_domain::naming::cluster::Secret;
 use merak_domain::{Document, DocumentKey, DocumentKind, ErrorKind};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::People;
-use crate::commit::Shelf;
+use super::patience::{self, Patience};
+use crate::commit::{Gone, Shelf};
+use crate::ports::Clock;
 
 /// Password checks at a time. Each takes 19 MiB and some 30 ms of a core, so 38 MiB at most; others wait.
 const CHECKS_RUNNING: usize = 2;
@@ -72,6 +74,8 @@ pub struct Accounts {
     fingerprint_key: EncodingKey,
     running: Semaphore,
     admitted: Semaphore,
+    patience: Mutex<Patience>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Shelf for Accounts {
@@ -90,17 +94,23 @@ impl Shelf for Accounts {
     fn remove(&self, key: &DocumentKey) {
         self.people.remove(key);
     }
+
+    fn about(&self, gone: &[Gone]) -> Vec<Document> {
+        self.people.about(gone)
+    }
 }
 
 impl Accounts {
     /// Nobody yet. `process_key` is random and made anew by every process.
-    pub fn new(process_key: &[u8; 32]) -> Accounts {
+    pub fn new(process_key: &[u8; 32], clock: Arc<dyn Clock>) -> Accounts {
         Accounts {
             people: Arc::default(),
             remembered: Mutex::default(),
             fingerprint_key: EncodingKey::from_secret(process_key),
             running: Semaphore::new(CHECKS_RUNNING),
             admitted: Semaphore::new(CHECKS_MAX),
+            patience: Mutex::default(),
+            clock,
         }
     }
 
@@ -125,9 +135,13 @@ impl Accounts {
     }
 
     /// The user of that name, if the password is theirs. A password that was right a while ago and is still the
-    /// user's costs a microsecond: some clients send it with every request.
+    /// user's costs a microsecond: some clients send it with every request. While wrong ones come too fast for a name,
+    /// right ones are answered like them, those that were right a while ago too: or else those could be guessed.
     pub async fn verify(&self, name: &str, password: &str) -> Result<Arc<User>, AccountError> {
-        if password.is_empty() || password.len() > PASSWORD_MAX {
+        if password.is_empty() || password.len() > PASSWORD_MAX || name.len() > patience::NAME_MAX {
+            return Err(AccountError::WrongPassword);
+        }
+        if self.is_paused(name) {
             return Err(AccountError::WrongPassword);
         }
         let user = self.get(name);
@@ -139,14 +153,30 @@ impl Accounts {
         }
         let hash = user.as_ref().map(|user| Box::<str>::from(user.password_hash.reveal()));
         let password = password.to_owned();
-        let right = self.off_thread(move || is_password(&password, hash.as_deref())).await?;
-        match user {
+        let places = self.place().await?;
+        // Those that waited together are not all checked either.
+        if self.is_paused(name) {
+            return Err(AccountError::WrongPassword);
+        }
+        let right = off_thread(move || is_password(&password, hash.as_deref())).await?;
+        let mut patience = self.patience.lock();
+        let answer = match user {
             Some(user) if right => {
+                patience.right(name);
                 self.remembered.lock().put(fingerprint, user.password_hash.reveal().into());
                 Ok(user)
             }
-            _ => Err(AccountError::WrongPassword),
-        }
+            _ => {
+                patience.wrong(name, self.clock.now());
+                Err(AccountError::WrongPassword)
+            }
+        };
+        drop(places);
+        answer
+    }
+
+    fn is_paused(&self, name: &str) -> bool {
+        self.patience.lock().pauses(name, self.clock.now())
     }
 
     /// The hash of a password that a person chose.
@@ -155,7 +185,8 @@ impl Accounts {
             return Err(AccountError::UnfitPassword);
         }
         let password = password.to_owned();
-        let hash = self.off_thread(move || hash(&chosen_cost(), &password)).await??;
+        let _places = self.place().await?;
+        let hash = off_thread(move || hash(&chosen_cost(), &password)).await??;
         Ok(Secret::new(&hash))
     }
 
@@ -166,13 +197,11 @@ impl Accounts {
         Ok(User::bare(name, &password_hash, admin))
     }
 
-    async fn off_thread<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, AccountError> {
-        let _admitted = self.admitted.try_acquire().map_err(|_| AccountError::Busy)?;
-        let _running = self.running.acquire().await.map_err(|_| AccountError::Busy)?;
-        tokio::task::spawn_blocking(work).await.map_err(|_| AccountError::Hash)
+    /// A place among those whose password is being checked, when its turn comes.
+    async fn place(&self) -> Result<[SemaphorePermit<'_>; 2], AccountError> {
+        let admitted = self.admitted.try_acquire().map_err(|_| AccountError::Busy)?;
+        let running = self.running.acquire().await.map_err(|_| AccountError::Busy)?;
+        Ok([admitted, running])
     }
 
     fn fingerprint(&self, name: &str, password: &str) -> Result<String, AccountError> {
@@ -183,6 +212,10 @@ impl Accounts {
         jsonwebtoken::crypto::sign(&message, &self.fingerprint_key, jsonwebtoken::Algorithm::HS256)
             .map_err(|_| AccountError::Hash)
     }
+}
+
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AccountError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| AccountError::Hash)
 }
 
 /// Fingerprints of passwords that were right, each with the hash it was right for: a changed password is
@@ -246,9 +279,29 @@ fn is_password(password: &str, hash: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::future::join_all;
+    use merak_domain::Moment;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Milliseconds since the start.
+    #[derive(Default)]
+    struct Hand(AtomicU64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Moment {
+            Moment::from_millis(self.0.load(Ordering::SeqCst) + 1)
+        }
+        fn wall_ms(&self) -> u64 {
+            0
+        }
+    }
 
     fn accounts() -> Accounts {
-        let accounts = Accounts::new(&[1; 32]);
+        accounts_at(Arc::default())
+    }
+
+    fn accounts_at(hand: Arc<Hand>) -> Accounts {
+        let accounts = Accounts::new(&[1; 32], hand);
         accounts.put(Arc::new(Accounts::generated_user("root", "right", true).expect("hashes")));
         accounts
     }
@@ -303,6 +356,29 @@ mod tests {
             Some(AccountError::WrongPassword),
             "free again"
         );
+    }
+
+    /// Who guesses is not answered the truth for long, not even all at once or by what is remembered; then it goes on.
+    #[tokio::test]
+    async fn guessing_is_slow() {
+        let hand: Arc<Hand> = Arc::default();
+        let accounts = accounts_at(Arc::clone(&hand));
+        accounts.put(Arc::new(Accounts::generated_user("app", "right", false).expect("hashes")));
+        accounts.verify("root", "right").await.expect("remembered from here on");
+        let guesses: Vec<String> = (0..60).map(|number| format!("guess {number}")).collect();
+        for answer in join_all(guesses.iter().map(|guess| accounts.verify("root", guess))).await {
+            assert_eq!(answer.err(), Some(AccountError::WrongPassword));
+        }
+        let is_right = async |name| accounts.verify(name, "right").await.is_ok();
+        assert!(!is_right("root").await, "nobody looks");
+        assert!(is_right("app").await, "another name");
+        // Eleven at most were looked at: two are checked at a time.
+        hand.0.store(2_000, Ordering::SeqCst);
+        assert!(is_right("root").await, "two seconds later");
+        for guess in &guesses[..9] {
+            assert!(accounts.verify("root", guess).await.is_err(), "{guess}");
+        }
+        assert!(is_right("root").await, "nine are nothing, the earlier ones are forgotten");
     }
 
     /// The memory of right passwords does not grow with what is sent.

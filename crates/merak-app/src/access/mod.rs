@@ -7,7 +7,9 @@
 
 mod accounts;
 pub mod lasting;
+mod patience;
 pub mod people;
+mod refusals;
 mod registrar;
 mod tokens;
 
@@ -29,6 +31,7 @@ pub use tokens::{Issued, TokenError, Tokens};
 use crate::ports::Clock;
 use crate::ratelimit::{Api, Limited, Limiter};
 use lasting::Owner;
+use refusals::Refusals;
 
 /// What a request brought to say who sent it. A token counts before a password.
 #[derive(Clone, Copy, Default)]
@@ -64,6 +67,11 @@ pub struct Pass {
 }
 
 impl Pass {
+    /// Whether nothing is looked at any more: nobody is asked who it is, or it is somebody who may do everything.
+    pub fn is_unlimited(&self) -> bool {
+        self.mode == Mode::Open || matches!(&self.caller, Caller::Known(user) if user.is_admin())
+    }
+
     /// The id of the user or group, if it is known.
     pub fn principal(&self) -> Option<people::Principal<'_>> {
         match &self.caller {
@@ -118,6 +126,7 @@ pub struct Access {
     clock: Arc<dyn Clock>,
     /// Absent: nobody may ever ask too much.
     limits: Option<Arc<Limiter>>,
+    refusals: Refusals,
 }
 
 impl Access {
@@ -128,7 +137,7 @@ impl Access {
         tokens: Tokens,
         clock: Arc<dyn Clock>,
     ) -> Access {
-        Access { modes: modes.into(), accounts, tokens, clock, limits: None }
+        Access { modes: modes.into(), accounts, tokens, clock, limits: None, refusals: Refusals::default() }
     }
 
     /// The same, which turns away who asks too much as well.
@@ -225,6 +234,21 @@ impl Access {
         }
     }
 
+    /// Says in the log that this caller is let go on with `what` and would be refused in mode `enforce`; of an address
+    /// that was named within the last minute, nothing.
+    pub fn would_refuse(&self, from: IpAddr, pass: &Pass, what: &str) {
+        if !self.refusals.is_due(from, self.clock.now()) {
+            return;
+        }
+        let why = match &pass.caller {
+            Caller::Anonymous => Refused::Anonymous,
+            Caller::Unproven(flaw) => Refused::Unproven(*flaw),
+            Caller::Known(_) | Caller::Group(_) => Refused::Forbidden,
+        };
+        let user = pass.name().unwrap_or_default();
+        tracing::info!(%from, user, what, %why, "mode enforce would refuse this; further ones of this address in the next minute are not logged");
+    }
+
     /// Whether somebody who was let in may call this function on this: for what lists show, and for saying whether it
     /// may be changed.
     pub fn sees(&self, pass: &Pass, function: &str, resource: Resource<'_>) -> bool {
@@ -261,7 +285,7 @@ impl Access {
         }
         let Some((name, password)) = credentials.password else { return Ok(Caller::Anonymous) };
         match self.accounts.verify(name, password).await {
-            Ok(user) => Ok(Caller::Known(user)),
+            Ok(user) => Ok(of_user(user)),
             Err(AccountError::WrongPassword) => Ok(Caller::Unproven(Flaw::Unreadable)),
             Err(error) => Err(error),
         }
@@ -290,14 +314,21 @@ impl Access {
     /// Who logged in and got this token.
     fn logged_in(&self, token: &str) -> Caller {
         let found = self.tokens.verify(token, self.clock.wall_ms(), |name| self.accounts.get(name));
-        found.map_or(Caller::Unproven(Flaw::Unreadable), Caller::Known)
+        found.map_or(Caller::Unproven(Flaw::Unreadable), of_user)
     }
+}
+
+/// A user who proved to be that user. Whose lasting token is switched off is let in by nothing else either.
+fn of_user(user: Arc<User>) -> Caller {
+    if user.is_switched_off() { Caller::Unproven(Flaw::SwitchedOff) } else { Caller::Known(user) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use merak_domain::Moment;
+    use merak_domain::access::Token;
+    use merak_domain::naming::cluster::Secret;
 
     struct FixedClock(u64);
 
@@ -313,7 +344,7 @@ mod tests {
     const NOW: u64 = 1_700_000_000_000;
 
     async fn gate(mode: impl Into<Modes>) -> Access {
-        let accounts = Arc::new(Accounts::new(&[1; 32]));
+        let accounts = Arc::new(Accounts::new(&[1; 32], Arc::new(FixedClock(NOW))));
         for (name, admin) in [("root", true), ("app", false)] {
             accounts.put(Arc::new(Accounts::generated_user(name, "right", admin).expect("hashes")));
         }
@@ -368,6 +399,33 @@ mod tests {
             for (permission, expected) in [(Permission::ClientRead, client), (Permission::Admin, server)] {
                 let verdict = gate.check(permission, outdated).await.expect("checks");
                 assert_eq!(verdict, expected, "{permission:?} in {mode:?}");
+            }
+        }
+    }
+
+    /// Whoever is switched off is let in by nothing, also by what was handed out before, until switched on again.
+    #[tokio::test]
+    async fn who_is_switched_off() {
+        let gate = gate(Mode::Enforce).await;
+        let switched = |enabled| {
+            let mut user = gate.accounts().get("app").expect("is there");
+            Arc::make_mut(&mut user).token = Token { text: Secret::new("lasting"), enabled };
+            gate.accounts().put(user);
+        };
+        let (_, old) = gate.login("app", "right").await.expect("logs in");
+        for (enabled, expected) in
+            [(true, None), (false, Some(Refused::Unproven(Flaw::SwitchedOff))), (true, None)]
+        {
+            switched(enabled);
+            let (_, new) = gate.login("app", "right").await.expect("logs in, also while switched off");
+            for (name, token, password) in [
+                ("old token", Some(&*old.token), None),
+                ("new token", Some(&*new.token), None),
+                ("password", None, Some(("app", "right"))),
+            ] {
+                let credentials = Credentials { token, password };
+                let found = gate.admit(Permission::ClientRead, credentials).await.err();
+                assert_eq!(found, expected, "{name}, enabled: {enabled}");
             }
         }
     }

@@ -27,6 +27,8 @@ pub enum Command {
         create_service: bool,
         /// Whether a namespace may be made by the way.
         create_namespace: bool,
+        /// From where it may take the id its client chose.
+        takes: Takes,
         /// On whose behalf.
         by: Actor,
     },
@@ -199,7 +201,7 @@ impl Command {
         made: impl Fn(&Change) -> bool,
     ) -> Result<Vec<Change>, Refusal> {
         match self {
-            Command::Register { service, registration, create_service, create_namespace, by: _ } => {
+            Command::Register { service, registration, create_service, create_namespace, takes, by: _ } => {
                 let name = ServiceKey::as_ref(service);
                 let (changes, at) = registry.decide(name, |shard, at| {
                     (shard.register(name, Registration::clone(registration), *create_service, at), at)
@@ -207,7 +209,9 @@ impl Command {
                 let changes = unless_alias(registry, name, changes, Refusal::ServiceIsAlias)?;
                 let mut changes = complete(registry, name.namespace, *create_namespace, at, changes, made)?;
                 if let InstanceKey::Given(given) = &registration.key {
-                    changes.splice(0..0, give_up_elsewhere(registry, service, &registration.key, &given.id));
+                    let given_up =
+                        give_up_elsewhere(registry, service, &registration.key, &given.id, takes)?;
+                    changes.splice(0..0, given_up);
                 }
                 Ok(changes)
             }
@@ -405,20 +409,43 @@ impl Which {
     }
 }
 
+/// From where a registration may take the id that its client chose. Its own service's ids are always its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Takes {
+    /// From wherever it is.
+    Any,
+    /// From no other service, or from this one alone: the caller may write there.
+    From(Option<Arc<ServiceKey>>),
+}
+
+impl Takes {
+    fn allow(&self, service: &Arc<ServiceKey>) -> bool {
+        match self {
+            Takes::Any => true,
+            Takes::From(allowed) => allowed.as_ref() == Some(service),
+        }
+    }
+}
+
 /// An id that its client chose is one instance in the whole registry: where another has it, that one goes.
 fn give_up_elsewhere(
     registry: &Registry,
     service: &Arc<ServiceKey>,
     instance: &InstanceKey,
     id: &str,
-) -> Vec<Change> {
+    takes: &Takes,
+) -> Result<Vec<Change>, Refusal> {
     match registry.by_id(&InstanceId::parse(id)) {
+        Some((elsewhere, _)) if elsewhere != *service && !takes.allow(&elsewhere) => {
+            Err(Refusal::IdElsewhere)
+        }
         Some((other_service, other)) if other_service != *service || other != *instance => {
             let name = ServiceKey::as_ref(&other_service);
-            registry
-                .decide(name, |shard, _| shard.deregister(name, other.as_ref(), |_| true, Removal::Replaced))
+            let given_up = registry
+                .decide(name, |shard, _| shard.deregister(name, other.as_ref(), |_| true, Removal::Replaced));
+            Ok(given_up)
         }
-        _ => Vec::new(),
+        _ => Ok(Vec::new()),
     }
 }
 

@@ -1,13 +1,15 @@
 //! Gathers, decides, commits, applies, answers.
 //!
-//! Not here: who may share a batch ([`super::footprint`]), what a command means ([`super::command`]).
+//! Not here: who may share a batch ([`super::footprint`]), what goes with what is deleted ([`super::aftermath`]), what a command means ([`super::command`]).
 
+use super::aftermath::aftermath;
 use super::footprint::{Footprints, Made};
 use super::{Command, Shelves};
 use crate::history::{self, Origin, Over};
 use crate::metrics::Metrics;
 use crate::ports::{Clock, Store, StoreError};
 use crate::registry::{Cause, Registry};
+use crate::timeline::Actor;
 use merak_domain::naming::{Change, Refusal, ServiceKey};
 use merak_domain::{ErrorKind, Moment};
 use std::sync::Arc;
@@ -216,7 +218,8 @@ impl Committer {
     }
 
     async fn commit_waiting(&mut self) {
-        let (decided, durable, fenced) = self.decide_waiting();
+        let (mut decided, mut durable, fenced) = self.decide_waiting();
+        let has_aftermath = self.clear_away(&mut decided, &mut durable);
         let outcome = if durable.is_empty() {
             Ok(())
         } else {
@@ -236,6 +239,7 @@ impl Committer {
             );
         }
         let now = self.clock.now();
+        let mut late = Vec::new();
         for job in decided {
             if let (Some(asked), Ok(())) = (job.registering_since, &outcome) {
                 self.metrics.registration_delays.note(now.since(asked));
@@ -259,13 +263,38 @@ impl Committer {
                 }
                 Err(error) => Err(CommitError::Store(error.clone())),
             };
-            reply(job.answer, answer);
+            if has_aftermath {
+                late.push((job.answer, answer));
+            } else {
+                reply(job.answer, answer);
+            }
+        }
+        for (to, answer) in late {
+            reply(to, answer);
         }
         for service in &fenced {
             self.registry.unfence(service);
         }
         let waiting = i64::try_from(self.waiting.len() + self.queue.len());
         self.metrics.commit_waiting.set(waiting.unwrap_or(i64::MAX));
+    }
+
+    /// Adds what goes with what the batch deletes, as done by whoever deletes. `false`: nothing does.
+    fn clear_away(&self, decided: &mut Vec<Decided>, durable: &mut Vec<Change>) -> bool {
+        let now_secs = u32::try_from(self.clock.wall_ms() / 1000).unwrap_or(u32::MAX);
+        let changes = aftermath(&self.registry, &self.shelves, durable, now_secs);
+        if changes.is_empty() {
+            return false;
+        }
+        durable.extend(changes.iter().cloned());
+        let is_deletion = |change: &Change| {
+            matches!(change, Change::DropService { .. } | Change::DropAlias(_) | Change::DropNamespace(_))
+        };
+        let deleted = decided.iter().rev().find(|job| job.changes.iter().any(is_deletion));
+        let cause = deleted.map_or(Cause::other(Actor::Clock), |job| job.cause);
+        let origin = deleted.and_then(|job| job.origin.clone());
+        decided.push(Decided { changes, cause, origin, registering_since: None, answer: None });
+        true
     }
 
     /// Decides the jobs that wait, as many as can share a batch; the others wait on.

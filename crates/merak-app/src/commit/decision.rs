@@ -120,7 +120,7 @@ mod tests {
         let metrics = Metrics::new();
         let registry =
             Registry::new(Arc::clone(&clock), Arc::clone(&metrics), 1 << 20, |service| service.name.into());
-        let accounts = Arc::new(Accounts::new(&[1; 32]));
+        let accounts = Arc::new(Accounts::new(&[1; 32], clock.clone()));
         let store = MemoryStore::default();
         let settings = commit::Settings {
             mode: commit::Mode::Batch,

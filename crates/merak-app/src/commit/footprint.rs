@@ -113,6 +113,7 @@ impl Made {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Takes;
     use super::*;
     use merak_domain::naming::{AddressRef, Kind, Registration, ServiceRef, Weight};
 
@@ -137,6 +138,7 @@ mod tests {
             }),
             create_service: true,
             create_namespace: true,
+            takes: Takes::Any,
         }
     }
 

@@ -6,13 +6,15 @@
 //! Not here: the rules (`domain::naming`), the disk (`merak-store`).
 //! Start reading at [`Committer::run`].
 
+mod aftermath;
 mod command;
 mod committer;
 mod decision;
 mod footprint;
 mod shelf;
 
-pub use command::{Command, Which};
+pub use aftermath::Gone;
+pub use command::{Command, Takes, Which};
 pub use committer::{CommitError, CommitHandle, Committer, Mode, Settings, channel};
 pub use decision::{DecideError, Decision, Ruling, Subject};
 pub use shelf::{Shelf, Shelves};

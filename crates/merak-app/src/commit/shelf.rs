@@ -4,6 +4,7 @@
 //! Not here: what a kind means (the module that is its shelf), deciding on writes ([`super::decision`]).
 //! Start reading at [`Shelf`].
 
+use super::Gone;
 use merak_domain::{Document, DocumentKey, DocumentKind};
 use std::sync::Arc;
 
@@ -20,6 +21,12 @@ pub trait Shelf: Send + Sync + 'static {
 
     /// Lets a document go, if it is there.
     fn remove(&self, key: &DocumentKey);
+
+    /// The documents that name one of these or belong to it.
+    fn about(&self, gone: &[Gone]) -> Vec<Document> {
+        let _ = gone;
+        Vec::new()
+    }
 }
 
 /// All shelves.
@@ -48,6 +55,11 @@ impl Shelves {
     /// Has a document let go.
     pub fn remove(&self, key: &DocumentKey) {
         self.of(key.kind).for_each(|shelf| shelf.remove(key));
+    }
+
+    /// The documents that name one of these or belong to it.
+    pub(super) fn about(&self, gone: &[Gone]) -> Vec<Document> {
+        self.shelves.iter().flat_map(|shelf| shelf.about(gone)).collect()
     }
 
     fn of(&self, kind: DocumentKind) -> impl Iterator<Item = &Arc<dyn Shelf>> {

@@ -46,7 +46,7 @@ async fn rig_with(store: &MemoryStore, enabled: bool, in_flight_max: usize) -> R
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let metrics = Metrics::new();
     let registry = Registry::new(clock.clone(), metrics.clone(), 1 << 20, |service| service.name.into());
-    let accounts = Arc::new(Accounts::new(&[1; 32]));
+    let accounts = Arc::new(Accounts::new(&[1; 32], clock.clone()));
     start::load(store, &registry, &accounts).await.expect("loads");
     let settings = commit::Settings {
         mode: Mode::Batch,

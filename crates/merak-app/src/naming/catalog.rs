@@ -6,6 +6,7 @@
 //! Start reading at [`Naming::find_services`].
 
 use super::usecases::Naming;
+use hashbrown::HashSet;
 use merak_domain::naming::{Listed, Profile, Service, ServiceKey, ServiceRef};
 use std::sync::Arc;
 
@@ -121,28 +122,48 @@ impl<T> Page<T> {
 impl Naming {
     /// A page of the services that a query asks for, by namespace, group and name.
     pub fn find_services(&self, query: &ServiceQuery, offset: usize, limit: usize) -> Page<ServiceRow> {
-        self.find_services_that(query, |_| true, offset, limit)
+        self.find_services_that(query, None, |_| true, offset, limit)
     }
 
-    /// The same of those that are wanted for a reason of the caller's: it may see them, or they are among those that an
-    /// index over instances found.
+    /// The same of those that are wanted for a reason of the caller's, such as that it may see them, and where an index over
+    /// instances has found some already, `among` those.
     pub fn find_services_that(
         &self,
         query: &ServiceQuery,
-        is_wanted: impl Fn(&ServiceRow) -> bool,
+        among: Option<&HashSet<Arc<ServiceKey>>>,
+        is_wanted: impl Fn(&Listed) -> bool,
         offset: usize,
         limit: usize,
     ) -> Page<ServiceRow> {
         let namespace = query.namespace.as_ref().and_then(Pattern::exact);
-        let listing = self.services(namespace);
-        let found =
-            listing.services.iter().filter(|listed| self.fits(query, listed)).map(|listed| ServiceRow {
-                key: Arc::clone(&listed.key),
-                service: Arc::clone(&listed.service),
-                tally: self.tally(ServiceKey::as_ref(&listed.key)),
-            });
-        let found = found.filter(|row| (!query.only_healthy || row.tally.healthy > 0) && is_wanted(row));
-        Page::of(found, offset, limit)
+        let tally = |listed: &Listed| self.tally(ServiceKey::as_ref(&listed.key));
+        let fits = |listed: &&Listed| {
+            self.fits(query, listed)
+                && is_wanted(listed)
+                && (!query.only_healthy || tally(listed).healthy > 0)
+        };
+        let row = |listed: &Listed| ServiceRow {
+            key: Arc::clone(&listed.key),
+            service: Arc::clone(&listed.service),
+            tally: tally(listed),
+        };
+        match among {
+            Some(among) => {
+                let mut found: Vec<Listed> = among.iter().filter_map(|key| self.listed(key)).collect();
+                found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+                Page::of(found.iter().filter(fits), offset, limit).map(row)
+            }
+            None => {
+                let listing = self.services(namespace);
+                Page::of(listing.services.iter().filter(fits), offset, limit).map(row)
+            }
+        }
+    }
+
+    fn listed(&self, key: &Arc<ServiceKey>) -> Option<Listed> {
+        let service =
+            self.registry.with_service(ServiceKey::as_ref(key), |state| Arc::clone(state.service()))?;
+        Some(Listed { key: Arc::clone(key), service })
     }
 
     /// How many instances a service has.

@@ -6,7 +6,7 @@
 
 use super::{Found, InstanceQuery, Listing, Page, ServiceView};
 use crate::cmdb::Cmdb;
-use crate::commit::{Command, CommitError, CommitHandle, Which};
+use crate::commit::{Command, CommitError, CommitHandle, Takes, Which};
 use crate::history::{History, Origin};
 use crate::metrics::Metrics;
 use crate::registry::{Cause, Outcome, Registry};
@@ -83,14 +83,30 @@ impl Naming {
         acknowledge: Acknowledge,
         by: Actor,
     ) -> Result<(), NamingError> {
+        self.register_taking(service, registration, Takes::Any, acknowledge, by).await
+    }
+
+    /// The same, where not every id may be taken from where it is.
+    pub async fn register_taking(
+        &self,
+        service: ServiceRef<'_>,
+        registration: Registration,
+        takes: Takes,
+        acknowledge: Acknowledge,
+        by: Actor,
+    ) -> Result<(), NamingError> {
         if registration.kind == Kind::Ephemeral && self.register_now(service, &registration, by)? {
             return Ok(());
         }
+        let service_key = Arc::new(service.to_key());
         match acknowledge {
-            Acknowledge::Done => self.register_in_order(service, registration, by).await,
+            Acknowledge::Done => {
+                let command = self.registering(service_key, registration, takes, by);
+                self.commits.commit(command).await.map(drop)
+            }
             Acknowledge::Queued => {
                 self.refuse_early(service)?;
-                self.commits.enqueue(self.registering(Arc::new(service.to_key()), registration, by))
+                self.commits.enqueue(self.registering(service_key, registration, takes, by))
             }
         }
     }
@@ -115,17 +131,24 @@ impl Naming {
         registration: Registration,
         by: Actor,
     ) -> Result<(), NamingError> {
-        let command = self.registering(Arc::new(service.to_key()), registration, by);
+        let command = self.registering(Arc::new(service.to_key()), registration, Takes::Any, by);
         self.commits.commit(command).await.map(drop)
     }
 
-    fn registering(&self, service: Arc<ServiceKey>, mut registration: Registration, by: Actor) -> Command {
+    fn registering(
+        &self,
+        service: Arc<ServiceKey>,
+        mut registration: Registration,
+        takes: Takes,
+        by: Actor,
+    ) -> Command {
         self.cmdb.fill(&mut registration);
         Command::Register {
             service,
             registration: Box::new(registration),
             create_service: self.settings.auto_create_service,
             create_namespace: self.settings.auto_create_namespace,
+            takes,
             by,
         }
     }

@@ -72,6 +72,11 @@ impl User {
         }
     }
 
+    /// Whether nothing that proves to be this user counts now. Who has no token yet cannot have it switched off.
+    pub fn is_switched_off(&self) -> bool {
+        !self.token.enabled && !self.token.text.reveal().is_empty()
+    }
+
     /// Whether the user may change the server itself.
     pub fn is_admin(&self) -> bool {
         self.rank == Rank::Main

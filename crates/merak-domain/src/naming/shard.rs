@@ -53,6 +53,9 @@ pub enum Refusal {
     /// No such instance.
     #[error("instance not found")]
     NoSuchInstance,
+    /// The id is that of an instance of a service which the caller may not take it from.
+    #[error("id is of an instance of another service")]
+    IdElsewhere,
     /// A Nacos service takes ephemeral or persistent instances, never both.
     #[error("service takes {} instances only", if *.ephemeral { "ephemeral" } else { "persistent" })]
     OtherKind {
@@ -83,6 +86,7 @@ impl Refusal {
             | Refusal::ServiceNotEmpty
             | Refusal::ServiceHasAliases
             | Refusal::OtherKind { .. }
+            | Refusal::IdElsewhere
             | Refusal::HealthIsChecked
             | Refusal::TooManyClusters => ErrorKind::Conflict,
             Refusal::UnfitCluster(_) | Refusal::ServiceIsAlias | Refusal::SourceIsAlias => ErrorKind::Invalid,

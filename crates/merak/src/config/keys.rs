@@ -64,7 +64,7 @@ pub(crate) const KEYS: &[Key] = &[
         "Polaris gRPC, configuration. Reserved for a later version; not opened now."),
     key("listen.ops", "8900", "port", "Operations: metrics, probes and the inside view."),
 
-    key("limits.body", "2MiB", "size, 1KiB to 1GiB", "The largest body of an HTTP request. A gRPC message is 4MiB at most."),
+    key("limits.body", "2MiB", "size, 1KiB to 1GiB", "The largest body of an HTTP request. A gRPC message has at most 2MiB in a Polaris call, 4MiB in a Polaris stream and in ReportServiceContract, 10MiB from a Nacos client."),
     key("limits.header", "32KiB", "size, 8KiB to 1MiB", "All header lines of a request together."),
     key("limits.connections", "100000", "1 to 10000000",
         "Connections a listener holds open. When all are taken, further ones are closed at once."),

@@ -4,12 +4,18 @@
 //! Not here: what is read from a request ([`super::convert`]), how a failure is said ([`super::errors`]).
 
 use super::connection::{Connection, Session};
+use super::convert::Named;
 use super::errors::Failure;
-use super::{answers, instance, service};
+use super::{answers, fuzzy, instance, service};
+use crate::nacos::admission::function::{DEREGISTER, DISCOVER_INSTANCES, DISCOVER_SERVICES, REGISTER};
+use crate::nacos::admission::{Gate, Touched};
 use bytes::Bytes;
-use merak_app::access::{Caller, Credentials, Permission, Verdict, decide};
+use merak_app::access::{AccountError, Caller, Credentials, Permission, Refused, Verdict, decide};
 use merak_app::ratelimit::Api;
 use merak_wire::nacos::payload::{Payload, framed};
+use merak_wire::nacos::request::{
+    FuzzyWatchRequest, InstanceRequest, ServiceListRequest, ServiceRequest, read,
+};
 use std::sync::Arc;
 
 /// What a request asks for.
@@ -109,7 +115,7 @@ async fn carry_out(
     if ask == Ask::HealthCheck {
         return Ok(answers::health());
     }
-    pass(connection, request, permission).await?;
+    pass(connection, request, ask, permission).await?;
     let json = request.json();
     match ask {
         Ask::Instance => instance::instance(server, naming(&session), json).await,
@@ -123,7 +129,7 @@ async fn carry_out(
         // answers.
         Ask::ConfigQuery => Ok(answers::no_such_config()),
         Ask::ConfigListen => Ok(answers::no_config_changed()),
-        Ask::FuzzyWatch => super::fuzzy::watch(connection, &session, json),
+        Ask::FuzzyWatch => fuzzy::watch(connection, &session, json),
         Ask::ServerCheck | Ask::OfServers | Ask::HealthCheck => Err(Failure::NoSuchRequest),
     }
 }
@@ -134,7 +140,12 @@ pub(super) fn naming(session: &Session) -> Result<&Session, Failure> {
 }
 
 /// Lets a request through the gate, or turns it away. Where anybody may pass, nothing is looked for in it.
-async fn pass(connection: &Connection, request: &Payload, permission: Permission) -> Result<(), Failure> {
+async fn pass(
+    connection: &Connection,
+    request: &Payload,
+    ask: Ask,
+    permission: Permission,
+) -> Result<(), Failure> {
     let server = &connection.server;
     server.access.limit(connection.peer.ip(), Api::Grpc(request.kind()))?;
     if decide(server.access.mode(), permission, &Caller::Anonymous) == Verdict::Allow {
@@ -144,9 +155,51 @@ async fn pass(connection: &Connection, request: &Payload, permission: Permission
         token: request.header("accessToken"),
         password: request.header("username").zip(request.header("password")),
     };
-    let verdict = Box::pin(server.access.check(permission, credentials)).await?;
-    if verdict != Verdict::Allow {
-        server.metrics.access_refused.inc();
+    let pass = match Box::pin(server.access.admit(permission, credentials)).await {
+        Ok(pass) => pass,
+        Err(Refused::Busy) => return Err(AccountError::Busy.into()),
+        Err(_) => {
+            server.metrics.access_refused.inc();
+            return Err(Failure::Refused);
+        }
+    };
+    let gate = Gate { access: &server.access, metrics: &server.metrics, naming: &server.naming };
+    let may = pass.is_unlimited()
+        || asked(ask, request.json(), |function, touched| {
+            gate.authorize(&pass, connection.peer.ip(), function, touched)
+        });
+    if may { Ok(()) } else { Err(Failure::Refused) }
+}
+
+/// What policies call a request, and what it touches: everything, where it does not say so rightly.
+fn asked<T>(ask: Ask, json: &[u8], decide: impl FnOnce(&'static str, Touched<'_>) -> T) -> T {
+    match ask {
+        Ask::Instance | Ask::Batch | Ask::Persistent => {
+            let said: InstanceRequest<'_> = read(json).unwrap_or_default();
+            let is_leaving = said.kind.as_text() == "deregisterInstance";
+            let named = Named::read(&said.namespace, &said.group, &said.service);
+            let function = if is_leaving && ask != Ask::Batch { DEREGISTER } else { REGISTER };
+            decide(function, named.service().map_or(Touched::All, Touched::Service))
+        }
+        Ask::Query | Ask::Subscribe => {
+            let said: ServiceRequest<'_> = read(json).unwrap_or_default();
+            let named = Named::read(&said.namespace, &said.group_name, &said.service_name);
+            decide(DISCOVER_INSTANCES, named.service().map_or(Touched::All, Touched::Service))
+        }
+        Ask::List => {
+            let said: ServiceListRequest<'_> = read(json).unwrap_or_default();
+            let named = Named::read(&said.namespace, &said.group_name, &said.namespace);
+            decide(DISCOVER_SERVICES, named.namespace().map_or(Touched::All, Touched::Namespace))
+        }
+        Ask::FuzzyWatch => {
+            let said: FuzzyWatchRequest<'_> = read(json).unwrap_or_default();
+            let pattern = fuzzy::pattern(&said.group_key_pattern.as_text());
+            let namespace = pattern.as_ref().map(|pattern| Touched::Namespace(pattern.namespace()));
+            decide(DISCOVER_SERVICES, namespace.unwrap_or(Touched::All))
+        }
+        // There are no configurations, and the others are no requests of applications.
+        Ask::ConfigQuery | Ask::ConfigListen | Ask::ServerCheck | Ask::HealthCheck | Ask::OfServers => {
+            decide("", Touched::Nothing)
+        }
     }
-    if verdict.passes() { Ok(()) } else { Err(Failure::Refused) }
 }

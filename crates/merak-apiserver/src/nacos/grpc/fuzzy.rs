@@ -74,7 +74,8 @@ pub(super) fn watch(connection: &Arc<Connection>, session: &Session, json: &[u8]
     Ok(answers::fuzzy_watched())
 }
 
-fn pattern(text: &str) -> Option<Pattern> {
+/// The pattern of a text of three parts.
+pub(super) fn pattern(text: &str) -> Option<Pattern> {
     let mut parts = text.split(SEPARATOR);
     let (namespace, group, name) = (parts.next()?, parts.next()?, parts.next()?);
     parts.next().is_none().then(|| Pattern::new(namespace_from_nacos(namespace), group, name))

@@ -64,7 +64,7 @@ impl World {
     fn new() -> World {
         let clock = Arc::new(Hands { now_ms: AtomicU64::new(0), wall_ms: AtomicU64::new(1_700_000_000_000) });
         let metrics = Metrics::new();
-        let accounts = Arc::new(Accounts::new(&[1; 32]));
+        let accounts = Arc::new(Accounts::new(&[1; 32], clock.clone()));
         let registry = Registry::new(clock.clone(), Arc::clone(&metrics), 1 << 20, service_to_polaris);
         registry.begin(1);
         let how = commit::Settings {

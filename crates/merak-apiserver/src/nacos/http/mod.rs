@@ -1,6 +1,7 @@
 //! Nacos over HTTP: from a request to its route, through the gate, to its handler.
 //!
-//! Invariant: a request is counted once; its handler runs only after the gate, which looks at the route; a body
+//! Invariant: a request is counted once; its handler runs only after the gate, which looks at the route and asks the
+//! policies of whom they concern; a body
 //! is read only for a route that is there, and never beyond its bound.
 //! Not here: the table of routes ([`routes`]), sockets ([`crate::common::listener`]).
 //! Start reading at [`NacosHttp::answer`].
@@ -18,6 +19,7 @@ mod login;
 mod members;
 mod operator;
 mod params;
+mod policies;
 mod probes;
 mod reply;
 mod routes;
@@ -29,6 +31,8 @@ mod traffic;
 mod v2;
 mod v3;
 
+use super::admission::function::DESCRIBE_NAMESPACES;
+use super::admission::{Gate, Touched};
 use super::errors::Failure;
 use super::grpc::NacosGrpc;
 use super::push::UdpPush;
@@ -40,7 +44,8 @@ use ::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use hyper::body::Incoming;
 use merak_app::access::{
-    Access, AccountError, Caller, Credentials, Permission, Registrar, Verdict, decide,
+    Access, AccountError, Caller, Credentials, Pass, Permission, Refused, Registrar, Resource, Verdict,
+    decide,
 };
 use merak_app::metrics::Metrics;
 use merak_app::naming::Naming;
@@ -50,6 +55,9 @@ use merak_app::switches::Switches;
 use params::{Params, Sender};
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+/// What somebody is told who is known.
+const FORBIDDEN: &str = "this user may not do that";
 
 /// The paths whose unknown ones Nacos answers in a way of its own.
 const NAMING: &str = "/nacos/v1/ns";
@@ -135,7 +143,8 @@ impl NacosHttp {
         if let Some(answer) = self.kept_out(&head) {
             return answer;
         }
-        let api = Api::Http { method: head.method.as_str(), path: head.uri.path() };
+        // The route's own path: the request's may be written in other ways.
+        let api = Api::Http { method: head.method.as_str(), path: route.path };
         if let Err(limited) = self.access.limit(peer.ip(), api) {
             return reply::failure(&limited.into());
         }
@@ -179,38 +188,50 @@ impl NacosHttp {
         form: &[u8],
         peer: SocketAddr,
     ) -> Result<Response<Body>, Failure> {
-        let params = Params::parse(head.uri.query().unwrap_or_default().as_bytes(), form)?
-            .sent_by(Sender { peer, agent: agent(head), user: None });
+        let params = Params::parse(head.uri.query().unwrap_or_default().as_bytes(), form)?.sent_by(Sender {
+            peer,
+            agent: agent(head),
+            user: None,
+        });
         let params = match route.parameter(head.uri.path().trim_end_matches('/')) {
             Some((name, value)) => params.with_path(name, value)?,
             None => params,
         };
-        let (verdict, caller) = self.check(route.permission, head, &params).await?;
-        match verdict {
-            Verdict::Allow => {}
-            Verdict::AllowButWouldRefuse => {
-                self.metrics.access_refused.inc();
-                tracing::debug!(path = route.path, "mode enforce would refuse this request");
-            }
-            Verdict::Unauthenticated => {
+        let pass = match self.admit(route.permission, head, &params).await {
+            Ok(pass) => pass,
+            Err(Refused::Busy) => return Err(AccountError::Busy.into()),
+            Err(Refused::Forbidden) => return Ok(self.refuse(FORBIDDEN, head)),
+            Err(Refused::Anonymous | Refused::Unproven(_)) => {
                 return Ok(self.refuse("log in first: no user, or no good token or password", head));
             }
-            Verdict::Forbidden => return Ok(self.refuse("this user may not do that", head)),
+        };
+        if !pass.is_unlimited() && !self.authorize(&pass, route, &params) {
+            return Ok(self.error_page(StatusCode::FORBIDDEN, FORBIDDEN, head.uri.path()));
         }
-        Ok((route.handler)(Arc::clone(self), params.by_user(&caller)).await)
+        Ok((route.handler)(Arc::clone(self), params.by(pass)).await)
     }
 
     /// Where anybody may pass, nothing is looked for in the request.
-    async fn check(
-        &self,
-        permission: Permission,
-        head: &Parts,
-        params: &Params,
-    ) -> Result<(Verdict, Caller), AccountError> {
-        if decide(self.access.mode(), permission, &Caller::Anonymous) == Verdict::Allow {
-            return Ok((Verdict::Allow, Caller::Anonymous));
-        }
-        self.access.identify(permission, credentials(head, params)).await
+    async fn admit(&self, permission: Permission, head: &Parts, params: &Params) -> Result<Pass, Refused> {
+        let is_open = decide(self.access.mode(), permission, &Caller::Anonymous) == Verdict::Allow;
+        let credentials = if is_open { Credentials::default() } else { credentials(head, params) };
+        self.access.admit(permission, credentials).await
+    }
+
+    /// Whether policies let somebody go on whom they concern.
+    fn authorize(&self, pass: &Pass, route: &Route<NacosHttp, Params>, params: &Params) -> bool {
+        let (function, touched) = match policies::find(&route.method, route.path) {
+            Some((function, said)) => policies::asked(function, said, params),
+            None => (route.path, Touched::All),
+        };
+        let gate = Gate { access: &self.access, metrics: &self.metrics, naming: &self.naming };
+        gate.authorize(pass, params.sender().peer.ip(), function, touched)
+    }
+
+    /// Whether whoever asks is shown this namespace.
+    fn shows_namespace(&self, params: &Params, name: &str) -> bool {
+        let resource = Resource::namespace(name);
+        params.limited().is_none_or(|pass| self.access.sees(pass, DESCRIBE_NAMESPACES, resource))
     }
 
     /// The use cases, on behalf of the operator who asks.

@@ -6,7 +6,7 @@
 
 use crate::nacos::errors::Failure;
 use http::HeaderValue;
-use merak_app::access::Caller;
+use merak_app::access::Pass;
 use merak_app::history::{Origin, Over};
 use merak_app::timeline::Actor;
 use percent_encoding::percent_decode_str;
@@ -24,6 +24,8 @@ pub(in crate::nacos) struct Params {
     text: String,
     entries: Vec<Entry>,
     sender: Sender,
+    /// What whoever is logged in may do, unless that is everything.
+    limited: Option<Pass>,
 }
 
 /// Who sent a request, as far as its connection and head tell.
@@ -65,7 +67,7 @@ impl Params {
         if !entries.iter().all(|entry| is_whole(entry.key) && is_whole(entry.value)) {
             return Err(Failure::Encoding);
         }
-        Ok(Params { text, entries, sender: Sender::default() })
+        Ok(Params { text, entries, sender: Sender::default(), limited: None })
     }
 
     /// The same, with a parameter that stands in the path, percent-encoded. It counts before all others.
@@ -84,12 +86,16 @@ impl Params {
         Params { sender, ..self }
     }
 
-    /// The same, by whoever is logged in.
-    pub(in crate::nacos) fn by_user(mut self, caller: &Caller) -> Params {
-        if let Caller::Known(user) = caller {
-            self.sender.user = Some(user.name.clone());
-        }
+    /// The same, by whoever was let in.
+    pub(in crate::nacos) fn by(mut self, pass: Pass) -> Params {
+        self.sender.user = pass.name().map(Into::into);
+        self.limited = (!pass.is_unlimited()).then_some(pass);
         self
+    }
+
+    /// Who was let in, if that is somebody of whom policies are asked.
+    pub(in crate::nacos) fn limited(&self) -> Option<&Pass> {
+        self.limited.as_ref()
     }
 
     /// Who sent them.

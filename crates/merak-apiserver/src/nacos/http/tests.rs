@@ -60,7 +60,7 @@ pub(super) struct Rig {
 /// A server with the users `root`, an administrator, and `app`; the password of both is `right`.
 pub(super) fn rig(mode: Mode) -> Rig {
     let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(Still), Metrics::new());
-    let accounts = Arc::new(Accounts::new(&[1; 32]));
+    let accounts = Arc::new(Accounts::new(&[1; 32], clock.clone()));
     for (name, admin) in [("root", true), ("app", false)] {
         accounts.put(Arc::new(Accounts::generated_user(name, "right", admin).expect("hashes")));
     }
@@ -296,7 +296,7 @@ async fn credentials() {
     for form in ["", "username=app&password=wrong", "username=nobody&password=right", "username=&password="] {
         assert_eq!(login(form).await.0, 403, "{form}");
     }
-    let list = "GET /nacos/v1/ns/instance/list?serviceName=s";
+    let list = "GET /nacos/v1/ns/operator/servers";
     let bearer = format!("Bearer {token}");
     let as_parameter = format!("accessToken={token}");
     #[rustfmt::skip]
@@ -324,9 +324,12 @@ async fn observed_refusals_are_counted() {
     let rig = rig(Mode::Observe);
     for (line, counted) in [
         ("GET /nacos/v1/ns/instance/list?serviceName=s", 1),
-        ("GET /nacos/v1/ns/instance/list?serviceName=s&username=app&password=right", 1),
-        ("GET /nacos/v1/ns/instance/list?serviceName=s&accessToken=old", 2),
-        ("GET /nacos/v1/ns/operator/metrics", 2),
+        ("GET /nacos/v1/ns/instance/list?serviceName=s&username=root&password=right", 1),
+        ("GET /nacos/v1/ns/instance/list?serviceName=s&username=app&password=right", 2),
+        ("GET /nacos/v1/ns/instance/list?serviceName=s&accessToken=old", 3),
+        ("GET /nacos/v1/ns/operator/servers?username=app&password=right", 3),
+        ("GET /nacos/v1/ns/operator/servers", 4),
+        ("GET /nacos/v1/ns/operator/metrics", 4),
     ] {
         let (status, body) = ask(&rig, line).await;
         assert_eq!(status, 200, "{line}: {body}");

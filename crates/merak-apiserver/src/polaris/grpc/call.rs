@@ -20,9 +20,13 @@ use tonic::{Request, Status, Streaming};
 /// same.
 pub(super) const STREAM_MESSAGE_MAX: usize = 4 * 1024 * 1024;
 
-/// The longest message of a unary call. The largest legal instance has about 275 KiB; with the 256 calls that one
-/// connection may have under way this bounds what a client can make us hold to 512 MiB.
+/// The longest message of a unary call, but for contracts. The largest legal instance has about 275 KiB; with the 256
+/// calls that one connection may have under way this bounds what a client can make us hold to 512 MiB.
 pub(super) const UNARY_MESSAGE_MAX: usize = 2 * 1024 * 1024;
+
+/// The longest report of a contract, which may itself have 4 MiB less its frame. 256 of them take 1 GiB, which only
+/// somebody can make us hold who would have to send as much.
+pub(super) const CONTRACT_MESSAGE_MAX: usize = 4 * 1024 * 1024;
 
 /// tonic's side of a call, with our codec and bound.
 pub(super) fn grpc<Q>(message_max: usize) -> Grpc<Messages<Q>>

@@ -10,8 +10,10 @@ use super::super::errors;
 use super::PolarisGrpc;
 use super::methods::{Kind, Method};
 use merak_app::access::{Pass, Permission};
+use merak_app::commit::Takes;
 use merak_app::naming::Naming;
 use merak_app::ratelimit::Api;
+use merak_app::timeline::Actor;
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{Client, DelHeartbeatsRequest, DelHeartbeatsResponse, GetHeartbeatsRequest};
 use merak_wire::polaris::v1::{GetHeartbeatsResponse, Instance, Response, ServiceContract};
@@ -76,9 +78,15 @@ pub(super) trait Refusable: Sized {
     }
 }
 
+impl From<Told> for Response {
+    fn from(told: Told) -> Response {
+        Response { info: Some(told.info.into_owned()), ..super::response(told.code) }
+    }
+}
+
 impl Refusable for Response {
     fn refused(told: Told) -> Result<Self, Status> {
-        Ok(Response { info: Some(told.info.into_owned()), ..super::response(told.code) })
+        Ok(told.into())
     }
 
     fn limited(code: u32) -> Result<Self, Status> {
@@ -136,10 +144,19 @@ impl PolarisGrpc {
     pub(in crate::polaris) async fn admit<'a>(
         &'a self,
         permission: Permission,
+        from: IpAddr,
         token: &str,
         asks: impl FnOnce(&'a Naming) -> Option<Asked<'a>>,
     ) -> Result<Pass, Told> {
-        let gate = admission::Gate { access: &self.access, metrics: &self.metrics, naming: &self.naming };
-        gate.admit(permission, token, || asks(&self.naming)).await
+        self.gate().admit(permission, from, token, || asks(&self.naming)).await
+    }
+
+    /// From where somebody's registration may take its id, or why it may not.
+    pub(in crate::polaris) fn takes(&self, said: &Instance, pass: &Pass, by: Actor) -> Result<Takes, Told> {
+        self.gate().takes(said, pass, by)
+    }
+
+    pub(super) fn gate(&self) -> admission::Gate<'_> {
+        admission::Gate { access: &self.access, metrics: &self.metrics, naming: &self.naming }
     }
 }

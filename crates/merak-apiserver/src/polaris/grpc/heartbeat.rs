@@ -105,7 +105,7 @@ impl Batches {
         let calls = self.server.calls.of(super::methods::Kind::BatchHeartbeat);
         let begun = calls.begin();
         self.server.limit(self.peer, self.method).map_err(gate::exhausted)?;
-        if let Err(told) = self.server.admit(self.method.permission, &self.token, |_| None).await {
+        if let Err(told) = self.server.admit(self.method.permission, self.peer, &self.token, |_| None).await {
             return Err(Status::unauthenticated(told.info));
         }
         self.server.batch_heartbeat(&batch);

@@ -21,7 +21,7 @@ mod register;
 mod tests;
 
 use super::{check, clients};
-use call::{Answers, Both, Requests, STREAM_MESSAGE_MAX, UNARY_MESSAGE_MAX, Unary, grpc};
+use call::{Answers, Both, CONTRACT_MESSAGE_MAX, Requests, STREAM_MESSAGE_MAX, UNARY_MESSAGE_MAX, Unary, grpc};
 use codec::Answer;
 use counted::Counted;
 use futures_util::StreamExt as _;
@@ -201,14 +201,18 @@ impl PolarisGrpc {
             }
             let (headers, _, message) = request.into_parts();
             let token = check::given(message.token()).unwrap_or_else(|| gate::header_token(&headers));
-            let answer = match self.admit(method.permission, token, |naming| message.asks(method.kind, naming)).await {
+            let answer = match self.admit(method.permission, peer, token, |naming| message.asks(method.kind, naming)).await {
                 Ok(pass) => handler(Arrived { headers, pass }, message).await,
                 Err(told) => A::refused(told),
             };
             calls.note(begun, answer.as_ref().map_or(codes::NOT_ALLOWED_ACCESS, A::code));
             answer.map(|answer| tonic::Response::new(Answer::from(answer)))
         };
-        grpc::<Q>(UNARY_MESSAGE_MAX).unary(Unary(gated), request).await
+        let message_max = match method.kind {
+            Kind::ReportContract => CONTRACT_MESSAGE_MAX,
+            _ => UNARY_MESSAGE_MAX,
+        };
+        grpc::<Q>(message_max).unary(Unary(gated), request).await
     }
 
     /// Answers batches of heartbeats, one empty message each.

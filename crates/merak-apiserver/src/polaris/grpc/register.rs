@@ -29,9 +29,13 @@ impl PolarisGrpc {
         if let Err(limited) = self.access.limit_instance(|| id.clone()) {
             return Response { instance: Some(said), ..response(errors::limited(limited)) };
         }
+        let takes = match self.takes(&said, pass, by) {
+            Ok(takes) => takes,
+            Err(told) => return told.into(),
+        };
         // Where clients may do everything nothing needs to be theirs.
         let is_new = pass.principal().is_some() && self.naming.service(named.service).is_none();
-        if let Err(error) = self.naming.register(named.service, registration, acknowledge, by).await {
+        if let Err(error) = self.naming.register_taking(named.service, registration, takes, acknowledge, by).await {
             let info = Some(errors::info(&error).into_owned());
             return Response { instance: Some(said), info, ..response(errors::code(&error)) };
         }

@@ -53,6 +53,7 @@ async fn create(http: &PolarisHttp, call: &Call) -> Answered {
         return Ok(answer(code, said).into());
     }
     authorize(http, call, source(&said))?;
+    authorize_own(http, call, &said, is_made)?;
     said.owners = Some(call.owner().to_owned());
     let token = new_token();
     let spec = AliasSpec { token: token.clone(), ..describe::alias_spec(&said) };
@@ -112,13 +113,17 @@ async fn make_named(
     Err(codes::DATA_CONFLICT)
 }
 
-/// PUT `/service/alias`. What is not said stays.
+/// PUT `/service/alias`. What is not said stays, but exports.
 async fn update(http: &PolarisHttp, call: &Call) -> Answered {
     let said: ServiceAlias = call.message()?;
     if let Err(code) = limits::of_alias(&said).and_then(|()| limits::names_of_alias(&said)) {
         return Ok(answer(code, said).into());
     }
     authorize(http, call, meant(&said))?;
+    let kept = http.naming.alias(meant(&said));
+    if kept.is_some_and(|kept| ServiceKey::as_ref(&kept.alias.source) != source(&said)) {
+        authorize(http, call, source(&said))?;
+    }
     let update =
         AliasUpdate { source: Some(Arc::new(source(&said).to_key())), ..describe::alias_update(&said) };
     let code = match http.naming.by(call.origin()).update_alias(meant(&said), update).await {
@@ -144,10 +149,7 @@ async fn delete(http: &PolarisHttp, call: &Call) -> Answered {
     let mut responses = Vec::with_capacity(batch.len());
     for said in batch {
         let code = match naming.delete_alias(meant(&said)).await {
-            Ok(()) => {
-                http.unmade(call, ResourceKind::Service, &id(meant(&said))).await;
-                codes::EXECUTE_SUCCESS
-            }
+            Ok(()) => codes::EXECUTE_SUCCESS,
             Err(NamingError::Refused(naming::Refusal::NoSuchAlias)) => codes::NOT_FOUND_SERVICE_ALIAS,
             Err(error) => errors::code(&error),
         };
@@ -200,6 +202,25 @@ async fn list(http: &PolarisHttp, call: &Call) -> Answered {
 
 fn authorize(http: &PolarisHttp, call: &Call, name: ServiceRef<'_>) -> Result<(), Refusal> {
     http.authorize(call, &[resource(&id(name), name)])
+}
+
+/// Whether the caller may make an alias where it is to be, with the namespace where that is not there.
+fn authorize_own(
+    http: &PolarisHttp,
+    call: &Call,
+    said: &ServiceAlias,
+    is_made: bool,
+) -> Result<(), Refusal> {
+    let namespace = Resource::namespace(meant(said).namespace);
+    if is_made {
+        http.authorize(call, &[namespace])?;
+    } else {
+        authorize(http, call, meant(said))?;
+    }
+    match http.naming.namespace(meant(said).namespace) {
+        Some(_) => Ok(()),
+        None => http.authorize_as(call, "CreateNamespaces", &[namespace]),
+    }
 }
 
 fn sees(http: &PolarisHttp, call: &Call, function: &str, name: ServiceRef<'_>) -> bool {

@@ -89,10 +89,10 @@ fn discover(http: Arc<PolarisHttp>, call: Call) -> Answering {
         let token = token.unwrap_or_else(|| head_token(&call.headers));
         let admitted = {
             let asks = |naming| Some(Asked::to_discover(question.r#type, service, naming));
-            http.grpc.admit(Permission::ClientRead, token, asks).await
+            http.grpc.admit(Permission::ClientRead, call.ip(), token, asks).await
         };
         match admitted {
-            Ok(_) => discovered(&http, question),
+            Ok(pass) => discovered(&http, question, &pass),
             Err(told) => Ok(DiscoverResponse {
                 code: Some(told.code),
                 info: Some(told.info.into_owned()),
@@ -113,7 +113,7 @@ async fn admit<'a>(
     asks: impl FnOnce(&'a Naming) -> Option<Asked<'a>>,
 ) -> Result<Pass, Refusal> {
     let token = given(said.service_token.as_deref()).unwrap_or_else(|| head_token(&call.headers));
-    let admitted = http.grpc.admit(Permission::ClientWrite, token, asks).await;
+    let admitted = http.grpc.admit(Permission::ClientWrite, call.ip(), token, asks).await;
     admitted.map_err(|told| Refusal { code: told.code, info: Some(told.info.into_owned()) })
 }
 
@@ -129,7 +129,7 @@ fn on_behalf(http: &PolarisHttp, call: &Call, pass: &Pass) -> (PolarisGrpc, Acto
 }
 
 /// Only these types are answered over HTTP; unlike gRPC, the question's filter is looked at.
-fn discovered(http: &PolarisHttp, question: DiscoverRequest) -> Answered {
+fn discovered(http: &PolarisHttp, question: DiscoverRequest, pass: &Pass) -> Answered {
     let only_healthy = question.filter.is_some_and(|filter| filter.only_healthy_instance);
     let is_answered = matches!(
         question.r#type(),
@@ -151,7 +151,7 @@ fn discovered(http: &PolarisHttp, question: DiscoverRequest) -> Answered {
         }
         .into());
     }
-    let encoded = http.grpc.discovered_alone(question);
+    let encoded = http.grpc.discovered_alone(question, pass);
     if only_healthy {
         let mut answer = decoded(&encoded);
         answer.instances.retain(|instance| instance.healthy == Some(true));

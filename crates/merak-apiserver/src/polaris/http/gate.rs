@@ -41,11 +41,23 @@ impl PolarisHttp {
 
     /// Whether the caller may do what it calls with all of these; with none of them in particular, whether at all.
     pub(super) fn authorize(&self, call: &Call, resources: &[Resource<'_>]) -> Result<(), Refusal> {
-        let function = call.function;
+        self.authorize_as(call, call.function, resources)
+    }
+
+    /// The same for what it does by the way.
+    pub(super) fn authorize_as(
+        &self,
+        call: &Call,
+        function: &str,
+        resources: &[Resource<'_>],
+    ) -> Result<(), Refusal> {
         let verdict = self.access.authorize(call.pass(), function, resources);
         if verdict != Verdict::Allow {
             self.metrics.access_refused.inc();
             tracing::debug!(function, "a policy does not allow this");
+        }
+        if verdict == Verdict::AllowButWouldRefuse {
+            self.access.would_refuse(call.ip(), call.pass(), function);
         }
         if verdict.passes() { Ok(()) } else { Err(Refusal::new(codes::NOT_ALLOWED_ACCESS)) }
     }

@@ -50,6 +50,8 @@ async fn create(http: &PolarisHttp, call: &Call) -> Answered {
     }
     for said in &batch {
         authorize(http, call, meant(said))?;
+        let takes = http.grpc.takes(said, call.pass(), call.operator());
+        takes.map_err(|told| Refusal::new(told.code))?;
     }
     let mut seen = HashSet::new();
     let making = batch.iter().map(|said| {

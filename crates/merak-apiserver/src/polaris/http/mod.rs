@@ -174,7 +174,8 @@ impl PolarisHttp {
         body: hyper::body::Incoming,
         peer: SocketAddr,
     ) -> Result<Call, Refusal> {
-        let api = Api::Http { method: head.method.as_str(), path: head.uri.path() };
+        // The route's own path: the request's may be written in other ways.
+        let api = Api::Http { method: head.method.as_str(), path: route.path };
         self.access.limit(peer.ip(), api).map_err(|limited| Refusal::new(super::errors::limited(limited)))?;
         let pass = self.admit(route, &head).await?;
         let body = body::read(body, self.body_max).await;

@@ -68,7 +68,7 @@ async fn create(http: &PolarisHttp, call: &Call) -> Answered {
     Ok(unfolded(join_all(making).await))
 }
 
-/// PUT `/namespaces`. What is not said stays.
+/// PUT `/namespaces`. What is not said stays, but exports.
 async fn update(http: &PolarisHttp, call: &Call) -> Answered {
     let batch: Vec<Namespace> = call.list()?;
     if let Some(refusal) = refused(&batch, checked) {
@@ -93,11 +93,7 @@ async fn delete(http: &PolarisHttp, call: &Call) -> Answered {
     let naming = &http.naming.by(call.origin());
     let deleting = batch.into_iter().map(|said| async move {
         let code = match naming.delete_namespace(name(&said)).await {
-            Ok(()) => {
-                http.unmade(call, ResourceKind::Namespace, name(&said)).await;
-                codes::EXECUTE_SUCCESS
-            }
-            Err(NamingError::Refused(naming::Refusal::NoSuchNamespace)) => codes::EXECUTE_SUCCESS,
+            Ok(()) | Err(NamingError::Refused(naming::Refusal::NoSuchNamespace)) => codes::EXECUTE_SUCCESS,
             Err(error) => errors::code(&error),
         };
         answer(code, said)

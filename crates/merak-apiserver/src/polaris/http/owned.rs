@@ -1,9 +1,8 @@
-//! What somebody made is theirs: it is taken into the default policies of its maker and of those it was made for, and
-//! taken out of all policies when it is gone.
+//! What somebody made is theirs: it is taken into the default policies of its maker and of those it was made for.
 //!
 //! Invariant: it is made before anybody owns it. Where taking it in fails it stays, owned by nobody but the main user,
 //! and the log says so.
-//! Not here: whose policies those are (`app::access`).
+//! Not here: whose policies those are (`app::access`), taking it out of them when it is gone (`app::commit`).
 
 use super::PolarisHttp;
 use super::call::Call;
@@ -25,14 +24,6 @@ impl PolarisHttp {
         let registrar = self.registrar.by(call.origin());
         if let Err(error) = registrar.made(call.pass(), kind, vec![id.into()], made_for).await {
             tracing::warn!(error = &error as &dyn Error, id, "what was made is in nobody's policy");
-        }
-    }
-
-    /// Takes in that something is gone.
-    pub(super) async fn unmade(&self, call: &Call, kind: ResourceKind, id: &str) {
-        let registrar = self.registrar.by(call.origin());
-        if let Err(error) = registrar.unmade(kind, vec![id.into()]).await {
-            tracing::warn!(error = &error as &dyn Error, id, "what is gone is still in a policy");
         }
     }
 }

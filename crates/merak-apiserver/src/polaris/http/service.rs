@@ -17,9 +17,9 @@ use crate::polaris::{describe, errors};
 use futures_util::future::join_all;
 use merak_app::access::Permission::{ConsoleRead, ConsoleWrite};
 use merak_app::access::{Resource, ResourceKind};
-use merak_app::naming::{Naming, NamingError, ServiceRow, new_token};
+use merak_app::naming::{Naming, NamingError, new_token};
 use merak_domain::naming::{
-    self, AliasUpdate, Profile, ServiceKey, ServiceRef, ServiceSpec, ServiceUpdate, service_id,
+    self, AliasUpdate, Listed, Profile, ServiceKey, ServiceRef, ServiceSpec, ServiceUpdate, service_id,
 };
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{BatchQueryResponse, Response, Service};
@@ -77,7 +77,7 @@ async fn created(http: &PolarisHttp, call: &Call, naming: &Naming, said: Service
     }
 }
 
-/// PUT `/services`. What is not said stays. A name that is an alias's changes the alias.
+/// PUT `/services`. What is not said stays, but exports. A name that is an alias's changes the alias.
 async fn update(http: &PolarisHttp, call: &Call) -> Answered {
     let batch: Vec<Service> = call.list()?;
     if let Some(refusal) = refused(&batch, checked) {
@@ -110,11 +110,7 @@ async fn delete(http: &PolarisHttp, call: &Call) -> Answered {
     let naming = &http.naming.by(call.origin());
     let deleting = batch.into_iter().map(|said| async move {
         let code = match naming.delete_service(meant(&said)).await {
-            Ok(()) => {
-                http.unmade(call, ResourceKind::Service, &id(&said)).await;
-                codes::EXECUTE_SUCCESS
-            }
-            Err(NamingError::Refused(naming::Refusal::NoSuchService)) => codes::EXECUTE_SUCCESS,
+            Ok(()) | Err(NamingError::Refused(naming::Refusal::NoSuchService)) => codes::EXECUTE_SUCCESS,
             Err(error) => errors::code(&error),
         };
         answer(code, said)
@@ -131,11 +127,8 @@ async fn list(http: &PolarisHttp, call: &Call) -> Answered {
         Some(query) => Some(http.naming.services_with(&query).await),
         None => None,
     };
-    let sees = |row: &ServiceRow| {
-        hosting.as_ref().is_none_or(|hosting| hosting.contains(&row.key))
-            && may(http, call, call.function, &row.key, &row.service)
-    };
-    let found = http.naming.find_services_that(&query, sees, page.offset, page.limit);
+    let sees = |listed: &Listed| may(http, call, call.function, &listed.key, &listed.service);
+    let found = http.naming.find_services_that(&query, hosting.as_ref(), sees, page.offset, page.limit);
     let services: Vec<Service> = found
         .rows
         .iter()

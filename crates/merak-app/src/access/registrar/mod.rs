@@ -17,7 +17,7 @@ mod users;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use merak_domain::access::Token;
+use merak_domain::access::{Rank, Token};
 use merak_domain::naming::Change;
 use merak_domain::{Document, DocumentKey, DocumentKind, ErrorKind};
 
@@ -87,8 +87,8 @@ pub enum AccessError {
     /// The name of the policy is taken.
     #[error("policy already exists")]
     PolicyExists,
-    /// The main user cannot be deleted.
-    #[error("a main user cannot be deleted")]
+    /// The main user cannot be deleted, nor be shut out.
+    #[error("a main user can neither be deleted nor be switched off")]
     MainUser,
     /// A policy that was made with its user or group goes only with it.
     #[error("a default policy cannot be deleted")]
@@ -158,8 +158,16 @@ impl Registrar {
         Registrar { commits: self.commits.by(origin), ..self.clone() }
     }
 
-    /// Switches the token of a user or group on or off. `false`: it was so already.
+    /// Switches the token of a user or group on or off. `false`: it was so already. That of a main user stays on: nobody
+    /// could switch it on again.
     pub async fn enable_token(&self, owner: Owner, enabled: bool) -> Result<bool, AccessError> {
+        if let Owner::User(id) = &owner
+            && !enabled
+            && self.people().read().user(id).is_some_and(|user| user.rank == Rank::Main)
+        {
+            // Nobody becomes a main user or ceases to be one, so this need not wait for its turn.
+            return Err(AccessError::MainUser);
+        }
         self.set_token(owner, move |kept| Token { text: kept.text.clone(), enabled }).await
     }
 

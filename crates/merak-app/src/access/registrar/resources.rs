@@ -1,7 +1,7 @@
 //! What somebody makes becomes a resource of the default policy of its maker, and of whoever is named with it.
 //!
-//! Invariant: what is gone is in no policy, so that whoever makes it again gets it.
-//! Not here: making it (the module it belongs to).
+//! Not here: making it (the module it belongs to), and taking it out of policies when it is gone ([`crate::commit`]'s
+//! `aftermath`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -59,28 +59,6 @@ impl Registrar {
         })
         .await
     }
-
-    /// Takes in that things are gone.
-    pub async fn unmade(&self, kind: ResourceKind, ids: Vec<Box<str>>) -> Result<(), AccessError> {
-        if !self.people().read().policies().any(|policy| names(policy, kind, &ids)) {
-            return Ok(());
-        }
-        let now = self.now_secs();
-        self.decide(move |people| {
-            let mut changes = Vec::new();
-            for kept in people.policies().filter(|policy| names(policy, kind, &ids)) {
-                let mut policy = Policy::clone(kept);
-                if let Some(mine) = policy.resources.get_mut(&kind) {
-                    mine.retain(|id| !ids.contains(id));
-                }
-                policy.resources.retain(|_, ids| !ids.is_empty());
-                policy.modified_secs = now;
-                changes.push(put(Document::Policy(Arc::new(policy))));
-            }
-            Ok(Ruling { changes, answer: () })
-        })
-        .await
-    }
 }
 
 fn needs_writing(people: &State, made_for: &MadeFor) -> bool {
@@ -94,8 +72,4 @@ fn policies_of<'a>(people: &'a State, made_for: &'a MadeFor) -> impl Iterator<It
     let users = users.map(|id| Principal::User(id));
     let groups = made_for.groups.iter().map(|id| Principal::Group(id));
     users.chain(groups).filter_map(|principal| people.default_policy(principal))
-}
-
-fn names(policy: &Policy, kind: ResourceKind, ids: &[Box<str>]) -> bool {
-    policy.resources.get(&kind).is_some_and(|mine| ids.iter().any(|id| mine.contains(id)))
 }

@@ -1,6 +1,6 @@
 //! Namespaces in v2 and v3: list, get, create, delete.
 //!
-//! Invariant: the default namespace is always listed and can be neither made nor removed.
+//! Invariant: the default namespace is always there and can be neither made nor removed.
 //! Not here: renaming one. A namespace is known by its id alone, which is also shown as its name; a name given when it
 //! is made must be there and is not kept. Config counts are 0 until there are configs.
 
@@ -23,8 +23,8 @@ const TEXT_MAX: usize = 256;
 const MADE: u8 = 2;
 
 /// GET `/list` in v2.
-pub(in crate::nacos::http) async fn list(nacos: &NacosHttp, _: &Params) -> Answer {
-    list_as(nacos, MADE)
+pub(in crate::nacos::http) async fn list(nacos: &NacosHttp, params: &Params) -> Answer {
+    list_as(nacos, params, MADE)
 }
 
 /// GET in v2.
@@ -32,12 +32,16 @@ pub(in crate::nacos::http) async fn get(nacos: &NacosHttp, params: &Params) -> A
     get_as(nacos, params, MADE)
 }
 
-/// All of them. `made` is the type of those that somebody made.
-pub(in crate::nacos::http) fn list_as(nacos: &NacosHttp, made: u8) -> Answer {
+/// All of them that the caller may see. `made` is the type of those that somebody made.
+pub(in crate::nacos::http) fn list_as(nacos: &NacosHttp, params: &Params, made: u8) -> Answer {
     let all = nacos.naming.namespaces();
     let mut json = Vec::with_capacity(128 * (all.len() + 1));
     let others = all.iter().filter(|namespace| &*namespace.name != DEFAULT_NAMESPACE).map(Some);
-    push_list(&mut json, std::iter::once(None).chain(others), |json, namespace| match namespace {
+    let name = |namespace: &Option<&Arc<Namespace>>| {
+        namespace.map_or(DEFAULT_NAMESPACE, |made| &*made.name).to_owned()
+    };
+    let shown = std::iter::once(None).chain(others).filter(|one| nacos.shows_namespace(params, &name(one)));
+    push_list(&mut json, shown, |json, namespace| match namespace {
         None => push_default(json),
         Some(namespace) => push_made(json, namespace, made),
     });

@@ -13,8 +13,8 @@ use http::StatusCode;
 const MADE: u8 = 1;
 
 /// GET `/list`.
-pub(super) async fn list(nacos: &NacosHttp, _: &Params) -> Answer {
-    namespace::list_as(nacos, MADE)
+pub(super) async fn list(nacos: &NacosHttp, params: &Params) -> Answer {
+    namespace::list_as(nacos, params, MADE)
 }
 
 /// GET.

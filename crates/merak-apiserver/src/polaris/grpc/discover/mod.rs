@@ -20,6 +20,7 @@ use super::{PolarisGrpc, gate};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use merak_app::access::Pass;
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::discover_request::DiscoverRequestType as Type;
 use merak_wire::polaris::v1::{DiscoverRequest, DiscoverResponse, Service};
@@ -54,20 +55,21 @@ impl PolarisGrpc {
     }
 
     /// The answer to a question that came alone, encoded.
-    pub(in crate::polaris) fn discovered_alone(&self, request: DiscoverRequest) -> Bytes {
+    pub(in crate::polaris) fn discovered_alone(&self, request: DiscoverRequest, pass: &Pass) -> Bytes {
         let question = Question { r#type: request.r#type, direction: request.direction };
-        self.discovered(question, request.service).joined()
+        self.discovered(question, request.service, pass).joined()
     }
 
     /// Answers one question of a caller who may ask.
-    fn discovered(&self, question: Question, service: Option<Service>) -> Answer {
+    fn discovered(&self, question: Question, service: Option<Service>, pass: &Pass) -> Answer {
         let Ok(kind) = Type::try_from(question.r#type) else {
             return question.says(codes::INVALID_DISCOVER_RESOURCE, service).into();
         };
         match kind {
             Type::Instance => instance::answer(&self.naming, question, service),
-            Type::Services => services::answer(&self.naming, question, service),
-            Type::Namespaces => namespaces::answer(&self.naming, question, service).into(),
+            Type::Services if self.access.sees_all(pass) => services::answer(&self.naming, question, service),
+            Type::Services => services::answer_seen(&self.gate(), pass, question, service),
+            Type::Namespaces => namespaces::answer(&self.gate(), pass, question, service).into(),
             Type::Routing => rules::routing(&self.naming, question, service).into(),
             Type::RateLimit
             | Type::CircuitBreaker
@@ -117,10 +119,10 @@ impl Talk {
         }
         let admitted = {
             let asks = |naming| Some(Asked::to_discover(question.r#type, service.as_ref(), naming));
-            self.server.admit(self.method.permission, &self.token, asks).await
+            self.server.admit(self.method.permission, self.peer, &self.token, asks).await
         };
         match admitted {
-            Ok(_) => self.server.discovered(question, service),
+            Ok(pass) => self.server.discovered(question, service, &pass),
             Err(told) => question.says(told.code, service).into(),
         }
     }

@@ -84,7 +84,7 @@ impl World {
         let store = MemoryStore::default();
         let registry =
             Registry::new(clock.clone(), Arc::clone(&metrics), 1 << 20, mapping::service_to_polaris);
-        let accounts = Arc::new(Accounts::new(&[1; 32]));
+        let accounts = Arc::new(Accounts::new(&[1; 32], clock.clone()));
         // Who may do everything: what policies make of others is tested where they are.
         accounts.put(Arc::new(User::bare("app", "none", true)));
         let book: Arc<Book> = Arc::default();

@@ -39,6 +39,16 @@ async fn get(world: &World, said: &ServiceContract) -> Response {
     say(world, methods::GET_SERVICE_CONTRACT, said).await
 }
 
+/// A contract may be as long as contracts may be; what asks for one may not.
+#[tokio::test]
+async fn long_contracts_arrive() {
+    let world = World::open();
+    let long = ServiceContract { content: "x".repeat(3 << 20), ..described() };
+    assert_eq!(report(&world, &long).await, 200_000);
+    let asked = world.call::<_, Response>(methods::GET_SERVICE_CONTRACT, &[], std::slice::from_ref(&long)).await;
+    assert_eq!(asked.expect_err("too long"), Code::OutOfRange);
+}
+
 /// Every field at and past its limit, and what is missing.
 #[tokio::test]
 async fn contracts_are_checked() {
