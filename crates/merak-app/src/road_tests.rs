@@ -363,10 +363,8 @@ async fn an_id_is_taken_from_where_that_is_allowed() {
     for (takes, is_taken) in
         [(Takes::From(None), false), (Takes::From(key(DEMO)), false), (Takes::From(key(other)), true)]
     {
-        let taken = rig
-            .naming
-            .register_taking(DEMO, chosen(2), takes.clone(), Acknowledge::Done, Actor::Clock)
-            .await;
+        let taken =
+            rig.naming.register_taking(DEMO, chosen(2), takes.clone(), Acknowledge::Done, Actor::Clock).await;
         assert_eq!(taken.is_ok(), is_taken, "{takes:?}: {taken:?}");
         let (service, _) = rig.naming.by_id(&InstanceId::parse("mine")).expect("is known by its id");
         assert_eq!(ServiceKey::as_ref(&service) == DEMO, is_taken, "{takes:?}");

@@ -148,13 +148,22 @@ fn exports_are_withdrawn() -> Result<()> {
     let mut world = World::start()?;
     let service = |more: &str| format!(r#"{{"name":"out","namespace":"default"{more}}}"#);
     let alias = |more: &str| {
-        format!(r#"{{"service":"out","namespace":"default","alias":"also","alias_namespace":"default"{more}}}"#)
+        format!(
+            r#"{{"service":"out","namespace":"default","alias":"also","alias_namespace":"default"{more}}}"#
+        )
     };
     let namespace = |more: &str| format!(r#"{{"name":"whole"{more}}}"#);
     type Said<'a> = &'a dyn Fn(&str) -> String;
     let table: [(&str, &str, Said<'_>, &str, &str, &str); 3] = [
         ("/naming/v1/services", "export_to", &service, "[]", "/naming/v1/services?name=out", "services"),
-        ("/naming/v1/service/alias", "export_to", &alias, "", "/naming/v1/service/aliases?alias=also", "aliases"),
+        (
+            "/naming/v1/service/alias",
+            "export_to",
+            &alias,
+            "",
+            "/naming/v1/service/aliases?alias=also",
+            "aliases",
+        ),
         (
             "/naming/v1/namespaces",
             "service_export_to",
@@ -167,7 +176,8 @@ fn exports_are_withdrawn() -> Result<()> {
     for (path, field, said, list, shown, rows) in table {
         let write = |more: &str| if list.is_empty() { said(more) } else { format!("[{}]", said(more)) };
         let exported = format!(r#","comment":"c","{field}":["*"]"#);
-        for (name, withdrawn) in [("an empty list", format!(r#","{field}":[]"#)), ("no list", String::new())] {
+        for (name, withdrawn) in [("an empty list", format!(r#","{field}":[]"#)), ("no list", String::new())]
+        {
             let (_, code, body) = match world.code("PUT", path, Some(&write(&exported)))? {
                 (_, 400_202 | 400_301 | 400_304, _) => world.code("POST", path, Some(&write(&exported)))?,
                 answer => answer,
@@ -178,7 +188,9 @@ fn exports_are_withdrawn() -> Result<()> {
             let (_, code, body) = world.code("PUT", path, Some(&write(&withdrawn)))?;
             ensure!(code == 200_000, "{path}: {name}: {body}");
             let (_, _, body) = world.code("GET", shown, None)?;
-            ensure!(body[rows][0][field] == serde_json::json!([]), "{path}: {name} withdraws: {body}");
+            // A field of newer clients is not shown where it is empty.
+            let is_empty = body[rows][0].get(field).is_none_or(|shown| *shown == serde_json::json!([]));
+            ensure!(is_empty, "{path}: {name} withdraws: {body}");
             ensure!(body[rows][0]["comment"] == "c", "{path}: {name}: the rest stays: {body}");
         }
     }

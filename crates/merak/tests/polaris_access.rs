@@ -293,7 +293,8 @@ fn an_alias_is_a_thing_of_its_own_namespace() -> Result<()> {
         ensure!(world.code("ann", make, &said(alias, anns))? == 401_001, "{name}");
     }
     ensure!(world.code("ann", make, &said(("shop", "theirs"), roots))? == 401_001, "of another's service");
-    let made = json!({"alias_namespace": "default", "namespace": "shop", "service": "anns", "type": "CL5SID"});
+    let made =
+        json!({"alias_namespace": "default", "namespace": "shop", "service": "anns", "type": "CL5SID"});
     ensure!(world.code("ann", make, &made)? == 401_001, "a name that is made, elsewhere");
     let fresh = world.root("GET /naming/v1/namespaces?name=fresh", &Value::Null)?;
     ensure!(fresh["amount"] == 0, "no namespace is made by the way: {fresh}");
@@ -305,7 +306,7 @@ fn an_alias_is_a_thing_of_its_own_namespace() -> Result<()> {
     ensure!(world.code("ann", change, &said(("other", "roots-too"), anns))? == 401_001, "another's alias");
     world.root(make, &said(("fresh", "whole"), anns))?;
 
-    let resources = json!({"namespaces": [{"id": "later"}]});
+    let resources = json!({"namespaces": [{"id": "*"}]});
     let action = json!({"name": "later", "action": "ALLOW", "functions": ["CreateServiceAlias"],
         "principals": {"users": [{"id": world.ids["ann"]}]}, "resources": resources});
     world.root("POST /core/v1/auth/strategy", &action)?;
@@ -320,8 +321,7 @@ fn an_alias_is_a_thing_of_its_own_namespace() -> Result<()> {
 #[test]
 fn discovery_lists_what_may_be_seen() -> Result<()> {
     let mut world = matrix_world()?;
-    let alias =
-        json!({"alias_namespace": "other", "alias": "too", "namespace": "other", "service": "roots"});
+    let alias = json!({"alias_namespace": "other", "alias": "too", "namespace": "other", "service": "roots"});
     world.root("POST /naming/v1/service/alias", &alias)?;
     let services = |namespace: &str, revision: &str| json!({"type": "SERVICES", "service": {"namespace": namespace, "revision": revision}});
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -329,6 +329,7 @@ fn discovery_lists_what_may_be_seen() -> Result<()> {
     for (who, expected) in [
         ("bob", vec!["shop/anns"]),
         ("ann", vec!["shop/anns"]),
+        ("team", vec!["shop/anns"]),
         ("root", vec!["other/roots", "other/too", "shop/anns"]),
     ] {
         let answer = world.ask(who, "POST /v1/Discover", &services("", ""))?;
@@ -357,7 +358,8 @@ fn discovery_lists_what_may_be_seen() -> Result<()> {
         let namespaces = ask(DiscoverRequestType::Namespaces)?.namespaces;
         let sees_other = namespaces.iter().any(|namespace| namespace.name.as_deref() == Some("other"));
         let sees_shop = namespaces.iter().any(|namespace| namespace.name.as_deref() == Some("shop"));
-        ensure!(sees_shop && sees_other == (who == "root"), "{who}: {namespaces:?}");
+        // Who may see one service of it need not see a namespace.
+        ensure!(sees_shop == (who != "team") && sees_other == (who == "root"), "{who}: {namespaces:?}");
     }
     // One service of a namespace that may be read is hidden by a policy.
     let id = world.root("GET /naming/v1/services?namespace=shop", &Value::Null)?["services"][0]["id"].clone();
@@ -421,8 +423,11 @@ fn the_same_users_over_nacos() -> Result<()> {
     let token = answer["accessToken"].as_str().context("a token")?.to_owned();
     let path = format!("/nacos/v1/ns/instance?serviceName=a&ip=127.0.0.1&port=80&accessToken={token}");
     let mut register = HttpClient::new(&world.server.addresses().nacos_http);
-    ensure!(register.request("POST", &path, &[], &[], None)?.status == 200, "a user of Polaris registers");
+    ensure!(register.request("POST", &path, &[], &[], None)?.status == 403, "no policy");
     let id = world.ids["ann"].clone();
+    let everywhere = json!({"namespaces": [{"id": "*"}]});
+    world.policy("everywhere", "READ_WRITE", &json!({"users": [{"id": id}]}), &everywhere)?;
+    ensure!(register.request("POST", &path, &[], &[], None)?.status == 200, "a user of Polaris registers");
     world.root("PUT /core/v1/user/password", &json!({"id": id, "new_password": "secret2"}))?;
     ensure!(register.request("POST", &path, &[], &[], None)?.status == 403, "the log-in of the old password");
     ensure!(login("secret1")?.0 == 403, "the old password");
@@ -434,6 +439,146 @@ fn the_same_users_over_nacos() -> Result<()> {
         // The banner of a first start is the one place where its own are printed.
         let printed = log.lines().filter(|line| line.contains(secret) && !line.starts_with("  "));
         ensure!(printed.count() == 0, "a secret is in the log");
+    }
+    Ok(())
+}
+
+/// Whoever is switched off is out, with every token there is and over every protocol; and the main user never is.
+#[test]
+fn who_is_switched_off_is_out() -> Result<()> {
+    let mut world = matrix_world()?;
+    let address = world.server.addresses().nacos_http;
+    let log_in = || -> Result<String> {
+        let path = "/nacos/v1/auth/login?username=ann&password=secret1";
+        let answer = HttpClient::new(&address).request("POST", path, &[], &[], None)?.json()?;
+        answer["accessToken"].as_str().map(str::to_owned).context("a token")
+    };
+    let ask_nacos = |token: &str| -> Result<u16> {
+        let query = [("namespaceId", "shop"), ("serviceName", "DEFAULT_GROUP@@anns"), ("accessToken", token)];
+        let answer =
+            HttpClient::new(&address).request("GET", "/nacos/v1/ns/instance/list", &query, &[], None)?;
+        Ok(answer.status)
+    };
+    let id = world.ids["ann"].clone();
+    let main = world.server.admin()?.user;
+    let old = log_in()?;
+    for (enabled, polaris, nacos) in [(true, 200_000, 200), (false, 401_003, 403), (true, 200_000, 200)] {
+        world.root("PUT /core/v1/user/token/status", &json!({"id": id, "token_enable": enabled}))?;
+        let said = json!({"name": "ann", "password": "secret1", "owner": main});
+        ensure!(world.code("nobody", "POST /core/v1/user/login", &said)? == 200_000, "logging in: {enabled}");
+        let lasting = world.tokens["ann"].clone();
+        for (name, token) in [("lasting", lasting.clone()), ("old", old.clone()), ("new", log_in()?)] {
+            world.tokens.insert("ann", token.clone());
+            let found = world.code("ann", "GET /naming/v1/services", &Value::Null)?;
+            ensure!(found == polaris, "{name}, enabled: {enabled}: {found}");
+            let found = ask_nacos(&token)?;
+            ensure!(found == nacos, "{name} over Nacos, enabled: {enabled}: {found}");
+        }
+        world.tokens.insert("ann", lasting);
+    }
+    let off = json!({"id": world.ids["root"], "token_enable": false});
+    ensure!(world.code("root", "PUT /core/v1/user/token/status", &off)? == 401_001, "the main user itself");
+    world.root("GET /core/v1/users", &Value::Null)?;
+    Ok(())
+}
+
+/// An update gives to users and groups, and takes from them, as it says.
+#[test]
+fn updates_give_and_take() -> Result<()> {
+    let mut world = matrix_world()?;
+    let (eve, team) = (world.ids["eve"].clone(), world.ids["team"].clone());
+    for (line, thing) in [
+        ("PUT /naming/v1/services", json!({"namespace": "other", "name": "roots"})),
+        ("PUT /naming/v1/namespaces", json!({"name": "other"})),
+    ] {
+        let with = |more: &[(&str, Value)]| {
+            let mut said = thing.clone();
+            for (key, value) in more {
+                said[*key] = value.clone();
+            }
+            json!([said])
+        };
+        let rights = |world: &mut World| -> Result<[bool; 2]> {
+            let mut may = |who| Ok::<_, anyhow::Error>(world.code(who, line, &with(&[]))? / 1000 == 200);
+            Ok([may("eve")?, may("team")?])
+        };
+        ensure!(rights(&mut world)? == [false, false], "{line}: before");
+        world.root(line, &with(&[("user_ids", json!([eve])), ("group_ids", json!([team]))]))?;
+        ensure!(rights(&mut world)? == [true, true], "{line}: given");
+        world.root(line, &with(&[("remove_user_ids", json!([eve]))]))?;
+        ensure!(rights(&mut world)? == [false, true], "{line}: taken from one");
+        world.root(line, &with(&[("remove_group_ids", json!([team]))]))?;
+        ensure!(rights(&mut world)? == [false, false], "{line}: taken from the other");
+    }
+    Ok(())
+}
+
+/// However something is deleted, whoever makes it anew gets it, and not its former owners nor what they said of it.
+#[test]
+fn nothing_is_inherited_by_name() -> Result<()> {
+    let mut world = matrix_world()?;
+    let eve = world.ids["eve"].clone();
+    let admin = world.server.admin()?;
+    let mut nacos = HttpClient::new(&world.server.addresses().nacos_http);
+    let login = [("username", admin.user.as_str()), ("password", admin.password.as_str())];
+    let login = nacos.request("POST", "/nacos/v1/auth/login", &login, &[], None)?.json()?;
+    let token = login["accessToken"].as_str().context("a token")?.to_owned();
+    let gift = json!([{"namespace": "other", "name": "gift"}]);
+    for way in ["Polaris", "Nacos"] {
+        let given = json!([{"namespace": "other", "name": "gift", "user_ids": [eve]}]);
+        world.root("POST /naming/v1/services", &given)?;
+        ensure!(world.code("eve", "PUT /naming/v1/services", &gift)? / 1000 == 200, "{way}: hers");
+        let contract = json!([{"namespace": "other", "service": "gift", "name": "api", "protocol": "http",
+            "version": "1", "content": "text"}]);
+        world.root("POST /naming/v1/service/contracts", &contract)?;
+        let contracts = "GET /naming/v1/service/contracts?namespace=other&service=gift";
+        ensure!(world.root(contracts, &Value::Null)?["amount"] == 1, "{way}: described");
+        if way == "Polaris" {
+            world.root("POST /naming/v1/services/delete", &gift)?;
+        } else {
+            let query = [("namespaceId", "other"), ("serviceName", "gift"), ("accessToken", token.as_str())];
+            let answer = nacos.request("DELETE", "/nacos/v1/ns/service", &query, &[], None)?;
+            ensure!(answer.status == 200, "{}", answer.text());
+        }
+        world.root("POST /naming/v1/services", &gift)?;
+        ensure!(world.code("eve", "PUT /naming/v1/services", &gift)? == 401_001, "{way}: not hers any more");
+        ensure!(world.root(contracts, &Value::Null)?["amount"] == 0, "{way}: not described any more");
+        world.root("POST /naming/v1/services/delete", &gift)?;
+    }
+    Ok(())
+}
+
+/// What cannot be is refused, and of a batch of users all with it.
+#[test]
+fn bounds_of_users_and_policies() -> Result<()> {
+    let mut world = World::new()?;
+    let user = |name: &str, key: &str, value: &str| json!({"name": name, "password": "secret1", key: value});
+    let (good, long) = (user("good", "comment", "c"), "x".repeat(65));
+    for (name, bad, expected) in [
+        ("a short password", user("bad", "password", "short"), 400_412),
+        ("a bad name", user("b d", "comment", "c"), 400_101),
+        ("a long mobile", user("bad", "mobile", "1234567890123"), 400_413),
+        ("a long email", user("bad", "email", &long), 400_414),
+    ] {
+        let answer = world.ask("root", "POST /core/v1/users", &json!([good, bad]))?;
+        ensure!(answer["code"] == expected && answer["size"] == 1, "{name}: {answer}");
+        let made = world.root("GET /core/v1/users?name=good", &Value::Null)?;
+        ensure!(made["amount"] == 0, "{name}: nobody is made: {made}");
+    }
+    let name = "x".repeat(101);
+    let pairs: BTreeMap<String, &str> = (0..65).map(|number| (number.to_string(), "v")).collect();
+    let many = vec!["*"; 257];
+    for (line, said, expected) in [
+        ("POST /core/v1/usergroup", json!({"name": name}), 400_103),
+        ("POST /core/v1/usergroup", json!({"name": "g", "metadata": pairs}), 400_103),
+        ("POST /core/v1/auth/strategy", json!({"name": name}), 400_101),
+        ("POST /core/v1/auth/strategy", json!({"name": "p", "metadata": pairs}), 400_103),
+        ("POST /core/v1/auth/strategy", json!({"name": "p", "functions": many}), 400_103),
+        ("POST /core/v1/auth/strategy", json!({"name": "p", "functions": ["Describe"]}), 400_103),
+        ("POST /core/v1/auth/strategy", json!({"name": "p", "functions": ["Describe*", "*Token"]}), 200_000),
+    ] {
+        let found = world.ask("root", line, &said)?;
+        ensure!(found["code"] == expected, "{line}: {said}: {found}");
     }
     Ok(())
 }

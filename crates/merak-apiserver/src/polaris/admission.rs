@@ -242,9 +242,12 @@ impl<'a> Asked<'a> {
         service_id(&self.namespace, &self.service)
     }
 
-    /// Calls `decide` with what it touches: the service with its labels, or of all services the namespace; any namespace
-    /// where not even that is named.
+    /// Calls `decide` with what it touches: the service with its labels; where none is named the namespace, or any. A list
+    /// touches nothing in particular: what is in it is looked at one by one.
     pub(super) fn touching<T>(&self, naming: &Naming, decide: impl FnOnce(&[Resource<'_>]) -> T) -> T {
+        if self.function == DISCOVER_SERVICES {
+            return decide(&[]);
+        }
         if self.service.is_empty() {
             let namespace = if self.namespace.is_empty() { ANY } else { &*self.namespace };
             return decide(&[Resource::namespace(namespace)]);

@@ -149,6 +149,7 @@ impl Accounts {
         if let Some(user) = &user
             && self.remembered.lock().holds(&fingerprint, user.password_hash.reveal())
         {
+            self.patience.lock().right(name);
             return Ok(user.clone());
         }
         let hash = user.as_ref().map(|user| Box::<str>::from(user.password_hash.reveal()));

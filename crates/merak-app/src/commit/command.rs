@@ -209,8 +209,7 @@ impl Command {
                 let changes = unless_alias(registry, name, changes, Refusal::ServiceIsAlias)?;
                 let mut changes = complete(registry, name.namespace, *create_namespace, at, changes, made)?;
                 if let InstanceKey::Given(given) = &registration.key {
-                    let given_up =
-                        give_up_elsewhere(registry, service, &registration.key, &given.id, takes)?;
+                    let given_up = give_up_elsewhere(registry, service, &registration.key, &given.id, takes)?;
                     changes.splice(0..0, given_up);
                 }
                 Ok(changes)
@@ -218,7 +217,8 @@ impl Command {
             Command::Deregister { service, instance, which, reason, by: _ } => {
                 let name = ServiceKey::as_ref(service);
                 Ok(registry.decide(name, |shard, _| {
-                    let is_meant = |found: &Instance| which.means(found) && is_silent(registry, name, found, *which);
+                    let is_meant =
+                        |found: &Instance| which.means(found) && is_silent(registry, name, found, *which);
                     shard.deregister(name, instance.as_ref(), is_meant, *reason)
                 }))
             }

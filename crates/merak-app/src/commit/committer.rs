@@ -246,9 +246,9 @@ impl Committer {
             }
             let answer = match &outcome {
                 Ok(()) => {
-                    let noted = job.origin.map(|origin| {
-                        (origin, history::glance(&self.registry, &self.shelves, &job.changes))
-                    });
+                    let noted = job
+                        .origin
+                        .map(|origin| (origin, history::glance(&self.registry, &self.shelves, &job.changes)));
                     for change in &job.changes {
                         match change {
                             Change::PutDocument(document) => self.shelves.put(document),

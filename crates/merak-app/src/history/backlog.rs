@@ -3,22 +3,30 @@
 //! Invariant: it never holds more than its bound; adding waits for nobody but another who adds, for some nanoseconds.
 
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) struct Backlog<T> {
     waiting: Mutex<Vec<T>>,
     max: usize,
+    /// A hint, so that in a storm most need neither the lock nor what they would add.
+    is_full: AtomicBool,
 }
 
 impl<T> Backlog<T> {
     pub(super) fn new(max: usize) -> Backlog<T> {
-        Backlog { waiting: Mutex::default(), max }
+        Backlog { waiting: Mutex::default(), max, is_full: AtomicBool::new(false) }
     }
 
-    /// Adds one and says how many wait now; `None`: there was no room.
+    /// Adds one and says how many wait now; `None`: there was no room, and mostly it was not even made.
     #[must_use]
-    pub(super) fn push(&self, one: T) -> Option<usize> {
+    pub(super) fn push(&self, one: impl FnOnce() -> T) -> Option<usize> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return None;
+        }
+        let one = one();
         let mut waiting = self.waiting.lock();
         if waiting.len() >= self.max {
+            self.is_full.store(true, Ordering::Relaxed);
             return None;
         }
         waiting.push(one);
@@ -31,7 +39,9 @@ impl<T> Backlog<T> {
 
     /// All that waits, oldest first.
     pub(super) fn take(&self) -> Vec<T> {
-        std::mem::take(&mut *self.waiting.lock())
+        let mut waiting = self.waiting.lock();
+        self.is_full.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *waiting)
     }
 }
 
@@ -52,7 +62,7 @@ mod tests {
                 .map(|writer| {
                     let backlog = &backlog;
                     scope.spawn(move || {
-                        (0..EACH).filter(|number| backlog.push((writer, *number)).is_none()).count()
+                        (0..EACH).filter(|number| backlog.push(|| (writer, *number)).is_none()).count()
                     })
                 })
                 .collect();

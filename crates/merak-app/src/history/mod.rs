@@ -41,9 +41,9 @@ use tokio::sync::Notify;
 const CHANGES_WAITING_MAX: usize = 16_384;
 /// Records that wait for the log, which takes them every half second: of 1 KiB each, 16 MiB.
 const RECORDS_WAITING_MAX: usize = 16_384;
-/// Events that wait for the log, of 112 bytes: 14 MiB. It takes them every half second and no sooner: when a million
+/// Events that wait for the log, of 112 bytes: 2 MiB. It takes them every half second and no sooner: when a million
 /// instances vanish at once, that is what the machine is for, and most of it is in no log but in the metric.
-const EVENTS_WAITING_MAX: usize = 131_072;
+const EVENTS_WAITING_MAX: usize = 16_384;
 
 /// What is recorded, and how much of it is kept in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl History {
     pub fn note(&self, origin: &Origin, pairs: Vec<Pair>) {
         let at_ms = self.clock.wall_ms();
         for pair in pairs {
-            match self.changes.push(Noted { at_ms, origin: origin.clone(), pair }) {
+            match self.changes.push(|| Noted { at_ms, origin: origin.clone(), pair }) {
                 Some(waiting) if waiting == CHANGES_WAITING_MAX / 2 => self.much.notify_one(),
                 Some(_) => {}
                 None => {
@@ -136,7 +136,7 @@ impl History {
         if !self.settings.log_events || event.what == Happening::Changed {
             return;
         }
-        if self.events.push(event.clone()).is_none() {
+        if self.events.push(|| event.clone()).is_none() {
             self.metrics.history.dropped_events.inc();
         }
     }

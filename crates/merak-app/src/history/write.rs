@@ -6,6 +6,7 @@
 //! Start reading at [`write_down`].
 
 use super::History;
+use crate::task::aside;
 use crate::ports::{HistoryError, HistoryLog};
 use merak_domain::Moment;
 use std::error::Error;
@@ -34,7 +35,7 @@ pub async fn write_down(history: Arc<History>, log: Arc<dyn HistoryLog>, stop: C
             continue;
         }
         // Making texts of a busy half second and waiting for a disk are both nothing for a thread that serves.
-        writer = match tokio::task::spawn_blocking(move || writer.round()).await {
+        writer = match aside("history", move || writer.round()).await {
             Ok(writer) => writer,
             Err(error) => {
                 tracing::error!(%error, "the history is not written any more");

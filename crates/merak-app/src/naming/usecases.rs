@@ -17,7 +17,8 @@ use merak_domain::lease::{Renewed, Unknown};
 use merak_domain::naming::instance::ClusterName;
 use merak_domain::naming::{
     Address, ClusterSpec, Instance, InstanceId, InstanceKey, InstanceRef, Keeper, Kind, Metadata, Namespace,
-    NamespaceSpec, OperatorChange, Refusal, Registration, Removal, Selector, ServiceKey, ServiceRef, ServiceSpec,
+    NamespaceSpec, OperatorChange, Refusal, Registration, Removal, Selector, ServiceKey, ServiceRef,
+    ServiceSpec,
 };
 use std::sync::Arc;
 
@@ -432,7 +433,11 @@ impl Naming {
     }
 
     /// The whole key of an instance that is there.
-    pub(super) fn key_of(&self, service: ServiceRef<'_>, instance: InstanceRef<'_>) -> Result<InstanceKey, Refusal> {
+    pub(super) fn key_of(
+        &self,
+        service: ServiceRef<'_>,
+        instance: InstanceRef<'_>,
+    ) -> Result<InstanceKey, Refusal> {
         match self.registry.instance(service, instance) {
             Some(found) => Ok(found.key.clone()),
             None if self.registry.view(service).is_some() => Err(Refusal::NoSuchInstance),

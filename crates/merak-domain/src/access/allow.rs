@@ -94,7 +94,7 @@ impl Policy {
         }
         match self.action {
             Action::ReadOnly if !is_reading(function) => false,
-            _ => self.functions.is_empty() || self.functions.iter().any(|pattern| matches(pattern, function)),
+            _ => self.functions.is_empty() || self.functions.iter().any(|pattern| is_pattern_of(pattern, function)),
         }
     }
 
@@ -147,7 +147,7 @@ fn is_reading(function: &str) -> bool {
 }
 
 /// Whether a pattern, in which `*` stands for any letters, is of this function.
-fn matches(pattern: &str, function: &str) -> bool {
+pub fn is_pattern_of(pattern: &str, function: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or("");
     let Some(mut rest) = function.strip_prefix(first) else { return false };
@@ -341,7 +341,7 @@ mod tests {
             ("", "CreateServices", false),
         ];
         for (pattern, function, expected) in cases {
-            assert_eq!(matches(pattern, function), expected, "{pattern} {function}");
+            assert_eq!(is_pattern_of(pattern, function), expected, "{pattern} {function}");
         }
     }
 }

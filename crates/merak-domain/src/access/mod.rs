@@ -11,7 +11,7 @@ pub mod group;
 pub mod policy;
 pub mod user;
 
-pub use allow::{Resource, Wish, allows};
+pub use allow::{Resource, Wish, allows, is_pattern_of};
 pub use decide::{Caller, Flaw, Mode, Permission, Verdict, decide};
 pub use group::{Group, Role};
 pub use policy::{ANY, Action, Label, Policy, Principals, ResourceKind};

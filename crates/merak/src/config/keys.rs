@@ -76,8 +76,8 @@ pub(crate) const KEYS: &[Key] = &[
 
     key("access.client_api", "open", "open, observe or enforce",
         "Calls of applications and their scripts: let everybody (open), let everybody and log who would be refused \
-         (observe), or want a log-in (enforce; over Polaris also a policy that allows the call, as `clientOpen` and \
-         `clientStrict` do). What changes the server itself always wants a log-in."),
+         (observe), or want a log-in and a policy that allows the call (enforce, as `clientOpen` and `clientStrict` \
+         do), over Nacos and Polaris alike. What changes the server itself always wants a log-in."),
     key("access.console_api", "enforce", "open, observe or enforce",
         "Calls of consoles and their scripts to the HTTP API of Polaris, beside those of applications: as above, as \
          `consoleOpen` and `consoleStrict` do. Users, groups and policies always want a token."),

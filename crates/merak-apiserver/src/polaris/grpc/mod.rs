@@ -21,7 +21,9 @@ mod register;
 mod tests;
 
 use super::{check, clients};
-use call::{Answers, Both, CONTRACT_MESSAGE_MAX, Requests, STREAM_MESSAGE_MAX, UNARY_MESSAGE_MAX, Unary, grpc};
+use call::{
+    Answers, Both, CONTRACT_MESSAGE_MAX, Requests, STREAM_MESSAGE_MAX, UNARY_MESSAGE_MAX, Unary, grpc,
+};
 use codec::Answer;
 use counted::Counted;
 use futures_util::StreamExt as _;

@@ -35,7 +35,9 @@ impl PolarisGrpc {
         };
         // Where clients may do everything nothing needs to be theirs.
         let is_new = pass.principal().is_some() && self.naming.service(named.service).is_none();
-        if let Err(error) = self.naming.register_taking(named.service, registration, takes, acknowledge, by).await {
+        if let Err(error) =
+            self.naming.register_taking(named.service, registration, takes, acknowledge, by).await
+        {
             let info = Some(errors::info(&error).into_owned());
             return Response { instance: Some(said), info, ..response(errors::code(&error)) };
         }

@@ -205,12 +205,7 @@ fn authorize(http: &PolarisHttp, call: &Call, name: ServiceRef<'_>) -> Result<()
 }
 
 /// Whether the caller may make an alias where it is to be, with the namespace where that is not there.
-fn authorize_own(
-    http: &PolarisHttp,
-    call: &Call,
-    said: &ServiceAlias,
-    is_made: bool,
-) -> Result<(), Refusal> {
+fn authorize_own(http: &PolarisHttp, call: &Call, said: &ServiceAlias, is_made: bool) -> Result<(), Refusal> {
     let namespace = Resource::namespace(meant(said).namespace);
     if is_made {
         http.authorize(call, &[namespace])?;

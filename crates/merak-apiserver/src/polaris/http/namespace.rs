@@ -8,6 +8,7 @@ use super::PolarisHttp;
 use super::batch::{refused, unfolded};
 use super::call::Call;
 use super::limits;
+use super::owned::Sharing;
 use super::reply::{Refusal, page_of_nothing, response};
 use super::route::{Answered, Route, routes};
 use crate::polaris::check::given;
@@ -78,7 +79,11 @@ async fn update(http: &PolarisHttp, call: &Call) -> Answered {
     let naming = &http.naming.by(call.origin());
     let updating = batch.into_iter().map(|said| async move {
         let updated = naming.update_namespace(name(&said), describe::namespace_update(&said)).await;
-        answer(code(updated), said)
+        let code = code(updated);
+        if code == codes::EXECUTE_SUCCESS {
+            http.share(call, ResourceKind::Namespace, name(&said), sharing(&said)).await;
+        }
+        answer(code, said)
     });
     Ok(unfolded(join_all(updating).await))
 }
@@ -198,6 +203,10 @@ fn answer(code: u32, namespace: Namespace) -> Response {
 
 fn with_token(name: &str, token: &str) -> Namespace {
     Namespace { name: Some(name.to_owned()), token: Some(token.to_owned()), ..Namespace::default() }
+}
+
+fn sharing(said: &Namespace) -> Sharing<'_> {
+    Sharing { give: [&said.user_ids, &said.group_ids], take: [&said.remove_user_ids, &said.remove_group_ids] }
 }
 
 fn name(said: &Namespace) -> &str {

@@ -10,6 +10,7 @@ use super::batch::{folded, refused};
 use super::call::Call;
 use super::filters;
 use super::limits;
+use super::owned::Sharing;
 use super::reply::{Refusal, page_of_nothing, response};
 use super::route::{Answered, Route, routes};
 use crate::common::mapping;
@@ -95,7 +96,13 @@ async fn update(http: &PolarisHttp, call: &Call) -> Answered {
                 naming.update_alias(meant(&said), update).await
             }
         };
-        answer(code(updated), said)
+        let mut code = code(updated);
+        if matches!(code, codes::EXECUTE_SUCCESS | codes::NO_NEED_UPDATE)
+            && http.share(call, ResourceKind::Service, &id(&said), sharing(&said)).await
+        {
+            code = codes::EXECUTE_SUCCESS;
+        }
+        answer(code, said)
     });
     Ok(folded(join_all(updating).await))
 }
@@ -312,6 +319,10 @@ fn rows(total: usize, services: Vec<Service>) -> BatchQueryResponse {
         services,
         ..page_of_nothing()
     }
+}
+
+fn sharing(said: &Service) -> Sharing<'_> {
+    Sharing { give: [&said.user_ids, &said.group_ids], take: [&said.remove_user_ids, &said.remove_group_ids] }
 }
 
 /// The service that a message means.

@@ -13,7 +13,7 @@ use super::super::lasting::{self, Owner};
 use super::super::people::Principal;
 use super::users::set;
 use super::{
-    AccessError, GROUPS_MAX, PARTS_MAX, Registrar, Ruling, check_members, check_name, check_texts,
+    AccessError, GROUPS_MAX, Registrar, Ruling, check_members, check_metadata, check_name, check_texts,
     check_users, complete, dropped, put, without,
 };
 
@@ -129,11 +129,4 @@ impl Registrar {
         })
         .await
     }
-}
-
-pub(super) fn check_metadata(metadata: &Metadata) -> Result<(), AccessError> {
-    if metadata.len() > PARTS_MAX {
-        return Err(AccessError::TooMany("pairs of metadata"));
-    }
-    check_texts(metadata.iter().flat_map(|(key, value)| [key, value]))
 }

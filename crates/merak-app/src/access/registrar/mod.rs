@@ -18,7 +18,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use merak_domain::access::{Rank, Token};
-use merak_domain::naming::Change;
+use merak_domain::naming::rules::polaris;
+use merak_domain::naming::{Change, Metadata};
 use merak_domain::{Document, DocumentKey, DocumentKind, ErrorKind};
 
 use super::lasting::{self, Owner};
@@ -47,10 +48,16 @@ const POLICIES_MAX: usize = 10_000;
 const MEMBERS_MAX: usize = 1_000;
 /// Resources of a policy: with 40 bytes each a record of 400 KiB, written whole with every change.
 const RESOURCES_MAX: usize = 10_000;
-/// Functions and labels of a policy, pairs of metadata.
+/// Functions and labels of a policy.
 const PARTS_MAX: usize = 256;
-/// Characters of a name.
+/// Characters of the name of a user.
 const NAME_MAX: usize = 64;
+/// Characters of the name of a group, policy or role.
+const TITLE_MAX: usize = 100;
+/// Characters of a telephone number.
+const MOBILE_MAX: usize = 12;
+/// Characters of an address for mail.
+const EMAIL_MAX: usize = 64;
 /// Bytes of any other text: numbers and addresses of people, what they write, where they come from.
 const TEXT_MAX: usize = 4_096;
 
@@ -58,8 +65,16 @@ const TEXT_MAX: usize = 4_096;
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// A name that cannot be taken.
-    #[error("a name must have 1 to {NAME_MAX} letters, digits, `_`, `-` or `.`")]
+    #[error(
+        "a name must have 1 to {NAME_MAX} letters, digits, `_`, `-` or `.`; 1 to {TITLE_MAX} of any kind, if not a user's"
+    )]
     UnfitName,
+    /// A telephone number that is too long.
+    #[error("a mobile has at most {MOBILE_MAX} characters")]
+    UnfitMobile,
+    /// An address for mail that is too long.
+    #[error("an email has at most {EMAIL_MAX} characters")]
+    UnfitEmail,
     /// A text, list or number beyond its bound, or one that means nothing. It says which.
     #[error("{0}")]
     Unfit(&'static str),
@@ -111,7 +126,10 @@ impl AccessError {
     /// See [`ErrorKind`].
     pub fn kind(&self) -> ErrorKind {
         match self {
-            AccessError::UnfitName | AccessError::Unfit(_) => ErrorKind::Invalid,
+            AccessError::UnfitName
+            | AccessError::UnfitMobile
+            | AccessError::UnfitEmail
+            | AccessError::Unfit(_) => ErrorKind::Invalid,
             AccessError::NoSuchUser
             | AccessError::NoSuchGroup
             | AccessError::NoSuchRole
@@ -257,10 +275,16 @@ fn check_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<(), Acces
 
 /// Refuses the name of a group, role or policy that is empty or too long.
 fn check_name(name: &str) -> Result<(), AccessError> {
-    if name.is_empty() || name.chars().count() > 2 * NAME_MAX || name.contains(char::is_control) {
+    if name.is_empty() || name.chars().count() > TITLE_MAX || name.contains(char::is_control) {
         return Err(AccessError::UnfitName);
     }
     Ok(())
+}
+
+/// Refuses metadata beyond what a service may have.
+fn check_metadata(metadata: &Metadata) -> Result<(), AccessError> {
+    polaris::packed_metadata(metadata)
+        .map_err(|_| AccessError::Unfit("metadata has at most 64 pairs, of a key of 128 and a value of 4096"))
 }
 
 fn check_users(people: &State, users: &BTreeSet<Box<str>>) -> Result<(), AccessError> {

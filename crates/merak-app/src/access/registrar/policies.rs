@@ -11,11 +11,10 @@ use merak_domain::{Document, DocumentKind};
 
 use super::super::lasting;
 use super::super::people::{Principal, State};
-use super::groups::check_metadata;
 use super::users::set;
 use super::{
     AccessError, PARTS_MAX, POLICIES_MAX, RESOURCES_MAX, Registrar, Ruling, check_groups, check_members,
-    check_name, check_texts, check_users, dropped, put,
+    check_metadata, check_name, check_texts, check_users, dropped, put,
 };
 
 /// Ids of resources, by kind.

@@ -3,7 +3,7 @@
 //! Not here: making it (the module it belongs to), and taking it out of policies when it is gone ([`crate::commit`]'s
 //! `aftermath`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use merak_domain::Document;
@@ -13,7 +13,7 @@ use super::super::Pass;
 use super::super::people::{Principal, State};
 use super::{AccessError, RESOURCES_MAX, Registrar, Ruling, put};
 
-/// Whose default policies get something that was made.
+/// Whose default policies get something that was made, or lose it.
 #[derive(Debug, Clone, Default)]
 pub struct MadeFor {
     /// Ids of users.
@@ -38,31 +38,56 @@ impl Registrar {
             Some(Principal::Group(id)) => drop(made_for.groups.insert(id.into())),
             Some(Principal::Role(_)) | None => {}
         }
-        if ids.is_empty() || !needs_writing(&self.people().read(), &made_for) {
-            return Ok(());
+        self.share(kind, ids, made_for, MadeFor::default()).await.map(drop)
+    }
+
+    /// Gives things to some, and takes them from others; who is in both loses them. `false`: it was so already.
+    pub async fn share(
+        &self,
+        kind: ResourceKind,
+        ids: Vec<Box<str>>,
+        give: MadeFor,
+        take: MadeFor,
+    ) -> Result<bool, AccessError> {
+        let is_nothing = {
+            let people = self.people().read();
+            policies_of(&people, &give).chain(policies_of(&people, &take)).next().is_none()
+        };
+        if ids.is_empty() || is_nothing {
+            return Ok(false);
         }
         let now = self.now_secs();
         self.decide(move |people| {
-            let mut changes = Vec::new();
-            for kept in policies_of(people, &made_for) {
+            let mut changed = BTreeMap::<&str, Policy>::new();
+            for kept in policies_of(people, &give) {
                 let mut policy = Policy::clone(kept);
-                let mine = policy.resources.entry(kind).or_default();
-                mine.extend(ids.iter().cloned());
+                policy.resources.entry(kind).or_default().extend(ids.iter().cloned());
                 if policy.resources.values().map(BTreeSet::len).sum::<usize>() > RESOURCES_MAX {
-                    tracing::warn!(policy = &*kept.name, "a policy has no room for what its principal made");
-                } else if policy != **kept {
-                    policy.modified_secs = now;
-                    changes.push(put(Document::Policy(Arc::new(policy))));
+                    tracing::warn!(
+                        policy = &*kept.name,
+                        "a policy has no room for what its principal is given"
+                    );
+                } else {
+                    changed.insert(&kept.id, policy);
                 }
             }
-            Ok(Ruling { changes, answer: () })
+            for kept in policies_of(people, &take) {
+                let policy = changed.entry(&kept.id).or_insert_with(|| Policy::clone(kept));
+                if let Some(theirs) = policy.resources.get_mut(&kind) {
+                    theirs.retain(|id| !ids.contains(id));
+                }
+                policy.resources.retain(|_, ids| !ids.is_empty());
+            }
+            let changed = changed
+                .into_values()
+                .filter(|policy| people.policy(&policy.id).is_none_or(|kept| **kept != *policy));
+            let changes: Vec<_> = changed
+                .map(|policy| put(Document::Policy(Arc::new(Policy { modified_secs: now, ..policy }))))
+                .collect();
+            Ok(Ruling { answer: !changes.is_empty(), changes })
         })
         .await
     }
-}
-
-fn needs_writing(people: &State, made_for: &MadeFor) -> bool {
-    policies_of(people, made_for).next().is_some()
 }
 
 /// The default policies of those who are there and not main users.

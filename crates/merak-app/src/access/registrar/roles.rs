@@ -9,11 +9,10 @@ use merak_domain::{Document, DocumentKind};
 
 use super::super::lasting;
 use super::super::people::Principal;
-use super::groups::check_metadata;
 use super::users::set;
 use super::{
-    AccessError, ROLES_MAX, Registrar, Ruling, check_groups, check_members, check_name, check_texts,
-    check_users, dropped, put, without,
+    AccessError, ROLES_MAX, Registrar, Ruling, check_groups, check_members, check_metadata, check_name,
+    check_texts, check_users, dropped, put, without,
 };
 
 /// A role to be made.

@@ -387,7 +387,7 @@ async fn refusals() {
         ("no such role", registrar.update_role("x", RoleUpdate::default()).await.map(drop).map_err(text)),
     ];
     let expected = [
-        "a main user cannot be deleted",
+        "a main user can neither be deleted nor be switched off",
         "user not found",
         "a default policy cannot be deleted",
         "the default policy of a main user cannot be changed",
@@ -395,14 +395,57 @@ async fn refusals() {
         "a label is compared by EXACT, NOT_EQUALS, IN or NOT_IN",
         "there are too many resources",
         "user not found",
-        "a name must have 1 to 64 letters, digits, `_`, `-` or `.`",
+        "a name must have 1 to 64 letters, digits, `_`, `-` or `.`; 1 to 100 of any kind, if not a user's",
         "role not found",
     ];
     for ((name, found), expected) in found.into_iter().zip(expected) {
         assert_eq!(found, Err(expected.to_owned()), "{name}");
     }
     assert!(!registrar.delete_policy("nobody").await.expect("is gone already"), "a policy that is not there");
+    let off = registrar.enable_token(Owner::User(main), false).await;
+    assert!(matches!(off, Err(AccessError::MainUser)), "nobody could switch it on again: {off:?}");
     assert!(rig.pass(root.text.reveal()).await.is_ok(), "root is still there");
+}
+
+/// The longest of everything is taken, and one more is not.
+#[tokio::test]
+async fn bounds() {
+    let (rig, _) = with_root(&MemoryStore::default()).await;
+    let registrar = &rig.registrar;
+    let text = |length: usize| "字".repeat(length).into_boxed_str();
+    let pairs = |count: usize, key: usize, value: usize| {
+        let pairs = (0..count).map(|number| (format!("{number:0key$}"), "v".repeat(value)));
+        Metadata::from_pairs(&pairs.collect::<std::collections::BTreeMap<_, _>>())
+    };
+    let metadata = || [(64, 1, 1), (1, 128, 1), (1, 1, 4096)].map(|(a, b, c)| pairs(a, b, c));
+    let too_much = || [(65, 1, 1), (1, 129, 1), (1, 1, 4097)].map(|(a, b, c)| pairs(a, b, c));
+    let mut made = 0;
+    for (is_fit, over, metadata) in [(true, 0, metadata()), (false, 1, too_much())] {
+        for metadata in metadata {
+            made += 1;
+            let title = format!("{made}{}", text(99 - made / 10)).into_boxed_str();
+            let group = NewGroup { name: title.clone(), metadata: metadata.clone(), ..NewGroup::default() };
+            assert_eq!(registrar.create_group(group).await.is_ok(), is_fit, "group {made}");
+            let role = NewRole { name: title.clone(), metadata: metadata.clone(), ..NewRole::default() };
+            assert_eq!(registrar.create_role(role).await.is_ok(), is_fit, "role {made}");
+            let policy = NewPolicy { name: title, metadata, ..policy("", Action::Allow, &[], &[], &[]) };
+            assert_eq!(registrar.create_policy(policy).await.is_ok(), is_fit, "policy {made}");
+        }
+        let user = NewUser { name: "u".into(), password: "secret1".into(), ..NewUser::default() };
+        for new in [
+            NewUser { mobile: text(12 + over), ..user.clone() },
+            NewUser { email: text(64 + over), ..user.clone() },
+            NewUser { comment: "x".repeat(TEXT_MAX + over).into(), ..user.clone() },
+        ] {
+            assert_eq!(new.check().is_ok(), is_fit, "user, {over} over");
+        }
+        let group = NewGroup { name: text(100 + over), ..NewGroup::default() };
+        assert_eq!(registrar.create_group(group).await.is_ok(), is_fit, "a group's name");
+        let functions = vec!["*".into(); 256 + over];
+        let many =
+            NewPolicy { functions, ..policy(if is_fit { "f" } else { "g" }, Action::Allow, &[], &[], &[]) };
+        assert_eq!(registrar.create_policy(many).await.is_ok(), is_fit, "functions");
+    }
 }
 
 /// Of many who make the same user at once, one does.

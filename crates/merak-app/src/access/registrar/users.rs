@@ -12,7 +12,8 @@ use super::super::lasting::{self, Owner};
 use super::super::people::Principal;
 use super::super::{AccountError, people};
 use super::{
-    AccessError, NAME_MAX, Registrar, Ruling, USERS_MAX, check_texts, complete, dropped, put, without,
+    AccessError, EMAIL_MAX, MOBILE_MAX, NAME_MAX, Registrar, Ruling, USERS_MAX, check_texts, complete,
+    dropped, put, without,
 };
 
 /// Bytes of a password that Polaris takes.
@@ -53,12 +54,19 @@ pub struct UserUpdate {
     pub source: Option<Box<str>>,
 }
 
+impl NewUser {
+    /// Refuses what could not be made whoever is there: an unfit name or password, a text that is too long.
+    pub fn check(&self) -> Result<(), AccessError> {
+        check_user_name(&self.name)?;
+        check_password(&self.password)?;
+        check_facts([&self.mobile, &self.email, &self.comment, &self.source])
+    }
+}
+
 impl Registrar {
     /// Makes a sub user with its default policy and a token.
     pub async fn create_user(&self, new: NewUser) -> Result<Arc<User>, AccessError> {
-        check_user_name(&new.name)?;
-        check_password(&new.password)?;
-        check_texts([&*new.source, &new.mobile, &new.email, &new.comment])?;
+        new.check()?;
         if self.people().user_named(&new.name).is_some() {
             // It is looked at again when its turn comes; this saves hashing a password for nothing.
             return Err(AccessError::UserExists);
@@ -98,7 +106,7 @@ impl Registrar {
     /// Sets what is said of a user. `false`: it was so already.
     pub async fn update_user(&self, id: &str, update: UserUpdate) -> Result<bool, AccessError> {
         let said = [&update.mobile, &update.email, &update.comment, &update.source];
-        check_texts(said.into_iter().flatten().map(|text| &**text))?;
+        check_facts(said.map(|text| text.as_deref().unwrap_or_default()))?;
         let now = self.now_secs();
         let id: Box<str> = id.into();
         self.decide(move |people| {
@@ -189,6 +197,16 @@ fn check_password(password: &str) -> Result<(), AccessError> {
     } else {
         Err(AccessError::Account(AccountError::UnfitPassword))
     }
+}
+
+fn check_facts([mobile, email, comment, source]: [&str; 4]) -> Result<(), AccessError> {
+    if mobile.chars().count() > MOBILE_MAX {
+        return Err(AccessError::UnfitMobile);
+    }
+    if email.chars().count() > EMAIL_MAX {
+        return Err(AccessError::UnfitEmail);
+    }
+    check_texts([comment, source])
 }
 
 pub(super) fn set(field: &mut Box<str>, to: Option<&str>) {

@@ -45,7 +45,8 @@ async fn long_contracts_arrive() {
     let world = World::open();
     let long = ServiceContract { content: "x".repeat(3 << 20), ..described() };
     assert_eq!(report(&world, &long).await, 200_000);
-    let asked = world.call::<_, Response>(methods::GET_SERVICE_CONTRACT, &[], std::slice::from_ref(&long)).await;
+    let asked =
+        world.call::<_, Response>(methods::GET_SERVICE_CONTRACT, &[], std::slice::from_ref(&long)).await;
     assert_eq!(asked.expect_err("too long"), Code::OutOfRange);
 }
 

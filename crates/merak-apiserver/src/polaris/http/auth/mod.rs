@@ -88,6 +88,8 @@ impl PolarisHttp {
 fn code(error: &AccessError) -> u32 {
     match error {
         AccessError::UnfitName => codes::INVALID_USER_NAME,
+        AccessError::UnfitMobile => codes::INVALID_USER_MOBILE,
+        AccessError::UnfitEmail => codes::INVALID_USER_EMAIL,
         AccessError::Unfit(_) | AccessError::TooMany(_) => codes::INVALID_PARAMETER,
         AccessError::NoSuchUser => codes::NOT_FOUND_USER,
         AccessError::NoSuchGroup => codes::NOT_FOUND_USER_GROUP,
@@ -114,6 +116,8 @@ fn info(error: &AccessError) -> String {
     let code = code(error);
     match error {
         AccessError::Unfit(_) | AccessError::TooMany(_) => format!("{}: {error}", codes::info(code)),
+        // Their codes have no text.
+        AccessError::UnfitMobile | AccessError::UnfitEmail => error.to_string(),
         AccessError::DefaultPolicy => "default strategy can't delete".to_owned(),
         _ => codes::info(code).to_owned(),
     }

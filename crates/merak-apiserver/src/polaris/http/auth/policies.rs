@@ -3,6 +3,7 @@
 use super::says::Names;
 use super::{Answered, Call, PolarisHttp, code, info, page, says};
 use crate::polaris::http::batch;
+use crate::polaris::http::maintain::functions::is_known;
 use crate::polaris::http::reply::{Refusal, response};
 use merak_app::access::people::{Principal, State};
 use merak_app::access::{ANY, AccessError, NewPolicy, PolicyUpdate, ResourceKind, Resources};
@@ -24,6 +25,7 @@ pub(super) async fn create(http: &PolarisHttp, call: &Call) -> Answered {
     };
     let resources = says::said_resources(said.resources.as_ref());
     refuse_absent_namespaces(http, &resources)?;
+    refuse_unknown_functions(&said.functions)?;
     let new = NewPolicy {
         name: text(&said.name),
         owner: call.owner().into(),
@@ -199,6 +201,7 @@ pub(super) async fn of_principal(http: &PolarisHttp, call: &Call) -> Answered {
 fn update_of(said: &ModifyAuthStrategy, says_action: bool) -> Result<PolicyUpdate, Refusal> {
     let action =
         says::said_action(said.action).ok_or_else(|| Refusal::because(codes::INVALID_PARAMETER, "action"))?;
+    refuse_unknown_functions(&said.functions)?;
     let add_resources = says::said_resources(said.add_resources.as_ref());
     let functions = said.functions.iter().map(|function| function.as_str().into()).collect();
     Ok(PolicyUpdate {
@@ -275,6 +278,16 @@ fn refuse_absent_namespaces(http: &PolarisHttp, resources: &Resources) -> Result
     match named.all(|name| **name == *ANY || http.naming.namespace(name).is_some()) {
         true => Ok(()),
         false => Err(Refusal::new(codes::NOT_FOUND_NAMESPACE)),
+    }
+}
+
+/// A policy that speaks of no function there is would allow, or forbid, nothing without a word.
+fn refuse_unknown_functions(functions: &[String]) -> Result<(), Refusal> {
+    match functions.iter().find(|function| !is_known(function)) {
+        Some(unknown) => {
+            Err(Refusal::because(codes::INVALID_PARAMETER, &format!("no function is {unknown:?}")))
+        }
+        None => Ok(()),
     }
 }
 

@@ -12,6 +12,8 @@ use merak_domain::ErrorKind;
 fn every_error_has_its_code() {
     let table = [
         (AccessError::UnfitName, 400_101),
+        (AccessError::UnfitMobile, 400_413),
+        (AccessError::UnfitEmail, 400_414),
         (AccessError::Unfit("it is wrong"), 400_103),
         (AccessError::TooMany("users"), 400_103),
         (AccessError::NoSuchUser, 400_312),

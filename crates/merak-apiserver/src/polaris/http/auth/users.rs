@@ -16,23 +16,20 @@ use merak_wire::polaris::v1::{BatchQueryResponse, ModifyUserPassword, Response, 
 /// Where a user comes from whose maker does not say.
 const SOURCE: &str = "Polaris";
 
-/// POST `/users`. The password is not in the answer.
+/// POST `/users`. The password is not in the answer. One that could not be made whoever is there refuses all.
 pub(super) async fn create(http: &PolarisHttp, call: &Call) -> Answered {
     let batch: Vec<User> = call.list()?;
     http.authorize_on(call, ResourceKind::User, ANY)?;
+    let batch: Vec<(NewUser, User)> = batch.into_iter().map(|said| new_user(call, said)).collect();
+    let unfit = |(new, said): &(NewUser, User)| {
+        new.check().err().map(|error| refusal(&error, owned(call, said.clone())))
+    };
+    if let Some(refusal) = batch::refused(&batch, unfit) {
+        return Ok(refusal);
+    }
     let writes = http.writes(call);
     let mut responses = Vec::with_capacity(batch.len());
-    for mut said in batch {
-        let password = said.password.take().unwrap_or_default();
-        let new = NewUser {
-            name: text(&said.name),
-            password: password.into(),
-            owner: call.owner().into(),
-            source: given(said.source.as_deref()).unwrap_or(SOURCE).into(),
-            mobile: text(&said.mobile),
-            email: text(&said.email),
-            comment: text(&said.comment),
-        };
+    for (new, mut said) in batch {
         responses.push(match writes.create_user(new).await {
             Ok(made) => {
                 said.id = Some(made.id.to_string());
@@ -40,13 +37,29 @@ pub(super) async fn create(http: &PolarisHttp, call: &Call) -> Answered {
                 said.source = Some(made.source.to_string());
                 answer(codes::EXECUTE_SUCCESS, said)
             }
-            Err(error) => {
-                said.owner = Some(call.owner().to_owned());
-                refusal(&error, said)
-            }
+            Err(error) => refusal(&error, owned(call, said)),
         });
     }
     Ok(batch::folded(responses))
+}
+
+/// The user to be made, and what is said of it without its password.
+fn new_user(call: &Call, mut said: User) -> (NewUser, User) {
+    let password = said.password.take().unwrap_or_default();
+    let new = NewUser {
+        name: text(&said.name),
+        password: password.into(),
+        owner: call.owner().into(),
+        source: given(said.source.as_deref()).unwrap_or(SOURCE).into(),
+        mobile: text(&said.mobile),
+        email: text(&said.email),
+        comment: text(&said.comment),
+    };
+    (new, said)
+}
+
+fn owned(call: &Call, said: User) -> User {
+    User { owner: Some(call.owner().to_owned()), ..said }
 }
 
 /// GET `/users`: whoever may list at all sees all users.
@@ -143,7 +156,7 @@ pub(super) async fn token(http: &PolarisHttp, call: &Call) -> Answered {
     Ok(answer(codes::EXECUTE_SUCCESS, shown).into())
 }
 
-/// PUT `/user/token/status`.
+/// PUT `/user/token/status`. A main user's stays on.
 pub(super) async fn switch_token(http: &PolarisHttp, call: &Call) -> Answered {
     let said: User = call.message()?;
     http.authorize_on(call, ResourceKind::User, id(&said))?;

@@ -6,6 +6,7 @@ use crate::polaris::http::PolarisHttp;
 use crate::polaris::http::call::Call;
 use crate::polaris::http::reply::Reply;
 use crate::polaris::http::route::Answered;
+use merak_domain::access::is_pattern_of;
 use serde::Serialize;
 
 /// A group of functions.
@@ -224,7 +225,77 @@ const GROUPS: &[Group] = &[
     ),
 ];
 
+/// Functions of routes that consoles are not offered.
+const MORE: &[&str] = &[
+    "DescribeNamespaceToken",
+    "UpdateNamespaceToken",
+    "DescribeServiceToken",
+    "UpdateServiceToken",
+    "DescribeServiceOwner",
+    "CreateAuthRoles",
+    "UpdateAuthRoles",
+    "DeleteAuthRoles",
+    "DescribeAuthRoles",
+    "DescribeCMDBInfo",
+    "DescribeGetLogOutputLevel",
+    "UpdateLogOutputLevel",
+    "DescribeLeaderElections",
+    "ReleaseLeaderElection",
+    "DescribeServerConnections",
+    "DescribeServerConnStats",
+    "CloseConnections",
+    "FreeOSMemory",
+    "EnablePprof",
+];
+
+/// Whether there is a function that this is, or is a pattern of.
+pub(in crate::polaris::http) fn is_known(pattern: &str) -> bool {
+    let offered = GROUPS.iter().flat_map(|group| group.functions);
+    offered.chain(MORE).any(|function| is_pattern_of(pattern, function))
+}
+
 /// GET `/server/functions`.
 pub(super) async fn list(_: &PolarisHttp, _: &Call) -> Answered {
     Ok(Reply::json(&GROUPS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::polaris::http::{alias, auth, client, contracts, instance, maintain, namespace, service};
+
+    /// What a route is called can be said in a policy.
+    #[test]
+    fn functions_of_routes_are_known() {
+        let groups = [
+            client::routes(),
+            auth::routes(),
+            namespace::routes(),
+            service::routes(),
+            alias::routes(),
+            instance::routes(),
+            contracts::routes(),
+            maintain::routes(),
+        ];
+        for route in groups.iter().flatten().filter(|route| !route.function.is_empty()) {
+            assert!(is_known(route.function), "{}", route.function);
+        }
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, expected) in [
+            ("DescribeServices", true),
+            ("Describe*", true),
+            ("*Token", true),
+            ("*", true),
+            ("", false),
+            ("describeServices", false),
+            ("DescribeServicesX", false),
+            ("Foo*", false),
+            ("Nonsense", false),
+        ] {
+            assert_eq!(is_known(pattern), expected, "{pattern}");
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //! Start reading at [`routes`].
 
 mod connections;
-mod functions;
+pub(super) mod functions;
 mod logs;
 
 use super::PolarisHttp;
