@@ -291,7 +291,7 @@ impl Committer {
             matches!(change, Change::DropService { .. } | Change::DropAlias(_) | Change::DropNamespace(_))
         };
         let deleted = decided.iter().rev().find(|job| job.changes.iter().any(is_deletion));
-        let cause = deleted.map_or(Cause::other(Actor::Clock), |job| job.cause);
+        let cause = deleted.map_or_else(|| Cause::other(Actor::Clock), |job| job.cause);
         let origin = deleted.and_then(|job| job.origin.clone());
         decided.push(Decided { changes, cause, origin, registering_since: None, answer: None });
         true
