@@ -6,12 +6,14 @@
 //! Start reading at [`naming`], then [`registry`] and [`commit`].
 
 pub mod access;
+pub mod cleanup;
 #[cfg(test)]
 mod client_tests;
-pub mod cleanup;
 pub mod clients;
 pub mod cmdb;
 pub mod commit;
+#[cfg(test)]
+mod console_tests;
 pub mod contracts;
 pub mod dashboards;
 pub mod health;
@@ -25,8 +27,6 @@ pub mod recall;
 pub mod registry;
 pub mod reload;
 pub mod reports;
-#[cfg(test)]
-mod console_tests;
 #[cfg(test)]
 mod road_tests;
 pub mod start;

@@ -250,7 +250,11 @@ impl Metrics {
         let history = HistoryMetrics::new(&mut exposition);
         let reload = ReloadMetrics::new(&mut exposition);
         let rate_limited = Family::default();
-        exposition.register("rate_limited", "Requests refused because there were too many", rate_limited.clone());
+        exposition.register(
+            "rate_limited",
+            "Requests refused because there were too many",
+            rate_limited.clone(),
+        );
         let commit_seconds = Histogram::new(exponential_buckets(0.0005, 2.0, 14));
         exposition.register("commit_seconds", "Time of one commit", commit_seconds.clone());
         Arc::new(Metrics {

@@ -68,14 +68,13 @@ mod tests {
         raw.flag("data_dir", "--data-dir", Some("/srv/merak".to_owned()));
         let config = raw.check().expect("good");
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let addresses =
-            Addresses {
-                nacos_http: at(8848),
-                nacos_grpc: at(9848),
-                polaris_http: at(8090),
-                polaris_grpc: at(8091),
-                ops: at(8900),
-            };
+        let addresses = Addresses {
+            nacos_http: at(8848),
+            nacos_grpc: at(9848),
+            polaris_http: at(8090),
+            polaris_grpc: at(8091),
+            ops: at(8900),
+        };
         let admin = InitialAdmin {
             name: "admin".to_owned(),
             password: "secret".to_owned(),

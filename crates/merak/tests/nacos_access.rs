@@ -193,7 +193,9 @@ fn policies_count_over_http() -> Result<()> {
 #[test]
 fn namespaces_are_shown_to_whom_they_concern() -> Result<()> {
     let mut world = World::new("enforce")?;
-    for (who, expected) in [("shop", &["shop"][..]), ("looks", &["shop"]), ("root", &["public", "Polaris", "shop"])] {
+    for (who, expected) in
+        [("shop", &["shop"][..]), ("looks", &["shop"]), ("root", &["public", "Polaris", "shop"])]
+    {
         let headers = [("accessToken", &*world.tokens[who])];
         let path = "/nacos/v2/console/namespace/list";
         let answer = world.nacos.request("GET", path, &[], &headers, None)?;

@@ -167,11 +167,11 @@ mod tests {
     }
 
     impl Rig {
-        async fn make(&self, namespace: &str, name: &str, ephemeral: bool) {
+        async fn make(&self, namespace: &str, name: &str) {
             let command = Command::CreateService {
                 service: service(namespace, name),
                 spec: ServiceSpec::default(),
-                ephemeral: Some(ephemeral),
+                ephemeral: None,
                 create_namespace: true,
             };
             self.commits.commit(command).await.expect("is made");
@@ -249,17 +249,14 @@ mod tests {
         {
             let rig = rig(&store).await;
             for (namespace, name) in [("n", "a"), ("n", "ab"), ("m", "a")] {
-                rig.make(namespace, name, false).await;
+                rig.make(namespace, name).await;
             }
-            rig.make("n", "passing", true).await;
-            rig.put(vec![policy(&[("n", "a"), ("n", "ab"), ("n", "passing")], Some("m"))]).await;
+            rig.put(vec![policy(&[("n", "a"), ("n", "ab"), ("n", "not yet")], Some("m"))]).await;
             rig.put(contracts.to_vec()).await;
             rig.delete("n", "a").await;
             let has = |rig: &Rig| contracts.each_ref().map(|contract| rig.has(contract));
             assert_eq!(has(&rig), [false, true, true], "only its own");
             assert_eq!(rig.named().len(), 3, "only it");
-            rig.delete("n", "passing").await;
-            assert_eq!(rig.named().len(), 3, "one that comes and goes is not looked at");
             rig.delete("m", "a").await;
             rig.put(vec![contract("m", "never made")]).await;
             rig.commits.commit(Command::DeleteNamespace { name: "m".into() }).await.expect("is deleted");
@@ -278,13 +275,13 @@ mod tests {
         let store = MemoryStore::default();
         let rig = rig(&store).await;
         for name in ["a", "b"] {
-            rig.make("n", name, false).await;
+            rig.make("n", name).await;
         }
         rig.put(vec![policy(&[("n", "a")], None)]).await;
         let commits = store.commits().len();
         let asked = commits as u64;
         store.hold();
-        let first = rig.make("n", "first", false);
+        let first = rig.make("n", "first");
         let others = async {
             store.asked_for(asked + 1).await;
             let both = futures_util::future::join3(

@@ -6,8 +6,8 @@
 //! Start reading at [`write_down`].
 
 use super::History;
-use crate::task::aside;
 use crate::ports::{HistoryError, HistoryLog};
+use crate::task::aside;
 use merak_domain::Moment;
 use std::error::Error;
 use std::sync::Arc;

@@ -370,7 +370,9 @@ impl Registry {
         let hash = instance_hash(&self.hasher, service, instance);
         let leases = self.cell(service).leases.lock();
         let last = leases.last_beat(hash, |key| key.is(service, instance))?;
-        if last == Moment::ORIGIN && leases.phase(hash, |key| key.is(service, instance)) != Some(Phase::Healthy) {
+        if last == Moment::ORIGIN
+            && leases.phase(hash, |key| key.is(service, instance)) != Some(Phase::Healthy)
+        {
             return None;
         }
         let silent = self.clock.now().since(last);

@@ -160,6 +160,7 @@ async fn empty_batch(place: Place) {
 
 /// Changes to commit.
 pub mod samples {
+    use merak_domain::Document;
     use merak_domain::Revision;
     use merak_domain::access::{
         Action, Group, Label, Policy, Principals, Rank, ResourceKind, Role, Token, User,
@@ -169,11 +170,10 @@ pub mod samples {
     use merak_domain::naming::instance::ClusterName;
     use merak_domain::naming::key::GivenKey;
     use merak_domain::naming::{
-        AddressRef, Alias, AliasSpec, Change, Checker, ClusterSpec, Details, Exports, Instance, InstanceKey, Kind,
-        Location, Metadata, Namespace, NamespaceSpec, Override, Profile, Removal, Selector, Service, ServiceKey,
-        ServiceRef, ServiceSpec, Weight,
+        AddressRef, Alias, AliasSpec, Change, Checker, ClusterSpec, Details, Exports, Instance, InstanceKey,
+        Kind, Location, Metadata, Namespace, NamespaceSpec, Override, Profile, Removal, Selector, Service,
+        ServiceKey, ServiceRef, ServiceSpec, Weight,
     };
-    use merak_domain::Document;
     use std::sync::Arc;
 
     /// One of every kind, with every field set, and beside it what is easily taken for it.

@@ -94,7 +94,10 @@ impl Policy {
         }
         match self.action {
             Action::ReadOnly if !is_reading(function) => false,
-            _ => self.functions.is_empty() || self.functions.iter().any(|pattern| is_pattern_of(pattern, function)),
+            _ => {
+                self.functions.is_empty()
+                    || self.functions.iter().any(|pattern| is_pattern_of(pattern, function))
+            }
         }
     }
 

@@ -349,7 +349,11 @@ mod tests {
         let last = |table: &Table<u32>| table.last_beat(hash(1), |key| *key == 1);
         assert_eq!(forget(&mut table), None, "nothing to forget");
         grant(&mut table, 1, Rule::polaris(5), true, s(7));
-        assert_eq!((forget(&mut table), last(&table)), (Some(true), Some(Moment::ORIGIN)), "heard, and forgotten");
+        assert_eq!(
+            (forget(&mut table), last(&table)),
+            (Some(true), Some(Moment::ORIGIN)),
+            "heard, and forgotten"
+        );
         assert_eq!(phase(&table, 1), Some(Unhealthy));
         assert_eq!(forget(&mut table), Some(false), "no news");
         assert_eq!(table.expire(s(100), 9), [], "nobody is told twice");

@@ -120,8 +120,7 @@ impl NacosGrpc {
 
     fn connect(self: &Arc<Self>, peer: SocketAddr) -> Arc<Connection> {
         let number = self.next_number();
-        let connection =
-            Arc::new(Connection::new(Arc::clone(self), number, peer, self.clients.approached()));
+        let connection = Arc::new(Connection::new(Arc::clone(self), number, peer, self.clients.approached()));
         self.open.lock().insert(number, Arc::clone(&connection));
         connection
     }

@@ -14,8 +14,8 @@ use futures_util::StreamExt as _;
 use merak_domain::naming::{InstanceId, InstanceRef, Kind, ServiceKey, ServiceRef};
 use merak_wire::polaris::codes;
 use merak_wire::polaris::v1::{
-    DelHeartbeatsRequest, DelHeartbeatsResponse, GetHeartbeatsRequest, GetHeartbeatsResponse, HeartbeatRecord,
-    HeartbeatsRequest, HeartbeatsResponse, Instance, Response,
+    DelHeartbeatsRequest, DelHeartbeatsResponse, GetHeartbeatsRequest, GetHeartbeatsResponse,
+    HeartbeatRecord, HeartbeatsRequest, HeartbeatsResponse, Instance, Response,
 };
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -108,7 +108,8 @@ pub struct PolarisGrpc {
 impl PolarisGrpc {
     /// The services over these parts.
     pub fn new(parts: PolarisParts) -> Arc<PolarisGrpc> {
-        let PolarisParts { naming, contracts, reports, access, registrar, metrics, dashboards, clock, stop } = parts;
+        let PolarisParts { naming, contracts, reports, access, registrar, metrics, dashboards, clock, stop } =
+            parts;
         let calls = Counted::new(dashboards.calls());
         Arc::new(PolarisGrpc { naming, contracts, reports, access, registrar, metrics, calls, clock, stop })
     }
@@ -137,7 +138,9 @@ impl PolarisGrpc {
         // The future of a call is moved about by every layer: only heartbeats, which are short and by far the most,
         // are part of it, all others are behind a pointer.
         match method.kind {
-            Kind::Heartbeat => self.unary(method, peer.ip(), request, |_, said| ready(Ok(self.heartbeat(said)))).await,
+            Kind::Heartbeat => {
+                self.unary(method, peer.ip(), request, |_, said| ready(Ok(self.heartbeat(said)))).await
+            }
             Kind::Discover => Box::pin(self.discover(method, peer.ip(), request)).await,
             Kind::Register => {
                 let register = |arrived: Arrived, said| async move {
@@ -163,7 +166,8 @@ impl PolarisGrpc {
                 Box::pin(self.unary(method, peer.ip(), request, report)).await
             }
             Kind::GetContract => {
-                Box::pin(self.unary(method, peer.ip(), request, |_, said| ready(Ok(self.contract(said))))).await
+                Box::pin(self.unary(method, peer.ip(), request, |_, said| ready(Ok(self.contract(said)))))
+                    .await
             }
             Kind::BatchHeartbeat => Box::pin(self.batch_heartbeats(method, peer.ip(), request)).await,
             Kind::BatchGetHeartbeat => {
@@ -203,7 +207,10 @@ impl PolarisGrpc {
             }
             let (headers, _, message) = request.into_parts();
             let token = check::given(message.token()).unwrap_or_else(|| gate::header_token(&headers));
-            let answer = match self.admit(method.permission, peer, token, |naming| message.asks(method.kind, naming)).await {
+            let answer = match self
+                .admit(method.permission, peer, token, |naming| message.asks(method.kind, naming))
+                .await
+            {
                 Ok(pass) => handler(Arrived { headers, pass }, message).await,
                 Err(told) => A::refused(told),
             };
@@ -230,8 +237,7 @@ impl PolarisGrpc {
     {
         let open = |headers: MetadataMap, requests| {
             let token = gate::header_token(&headers).to_owned();
-            let batches =
-                Batches { server: Arc::clone(self), method, peer, token, requests };
+            let batches = Batches { server: Arc::clone(self), method, peer, token, requests };
             Answers(stream::try_unfold(Box::new(batches), Batches::next).boxed())
         };
         self.streaming(open, request).await
