@@ -36,7 +36,7 @@ pub(crate) struct ServiceName {
 /// Which changes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Changes {
-    /// Only of this kind of thing: Namespace, Service, Instance, User, UserGroup, AuthStrategy
+    /// Only of this kind of thing: Namespace, Service, Instance, ServiceContract, User, UserGroup, AuthStrategy, Role
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// Only of things with this in their name

@@ -55,10 +55,10 @@ impl Query {
         self.0.is_empty()
     }
 
-    /// Refuses parameters that are not among these, and such without a value. `offset` and `limit` always are.
+    /// Refuses parameters that are not among these, and such without a value. `offset`, `limit` and `lang` always are.
     pub(super) fn only(&self, known: &[&str]) -> Result<(), Refusal> {
         for (key, value) in &self.0 {
-            if !known.contains(&key.as_str()) && key != "offset" && key != "limit" {
+            if !known.contains(&key.as_str()) && !["offset", "limit", "lang"].contains(&key.as_str()) {
                 return Err(wrong(&format!("{key} is not allowed")));
             }
             if value.is_empty() {
