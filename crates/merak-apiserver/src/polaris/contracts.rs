@@ -1,6 +1,6 @@
 //! Service contracts as Polaris writes them and as we keep them, and the codes of what is refused.
 //!
-//! Invariant: gRPC and HTTP take and give the same messages by way of this file. Whatever passes [`check`] fits
+//! Invariant: gRPC and HTTP take and give the same messages by way of this file. Whatever passes `check` fits
 //! `domain::contract`; the server's own fields of a message (id, revision, times) are never taken from a client.
 //! Not here: who may ask, shapes of batches and lists (each listener), features of newer clients, which this server does
 //! not keep.

@@ -1,7 +1,7 @@
 //! A thing as it was before a change and as it is afterwards, and what that comes to.
 //!
 //! Invariant: a change that nobody can see, such as saying the same again, comes to no record.
-//! Not here: its text ([`super::tell`]), which changes are looked at ([`super::glance`]).
+//! Not here: its text ([`super::tell`]), which changes are looked at ([`super::glance()`]).
 //! Start reading at [`operation`].
 
 use super::{Operation, Resource};

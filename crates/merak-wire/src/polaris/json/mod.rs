@@ -3,7 +3,7 @@
 //! Invariant: a written message names every field of polaris-server 1.19, set or not, so that strict readers find
 //! what they expect and nothing they do not know; fields of newer versions appear only where they are set.
 //! Not here: bodies, statuses and codes (`merak-apiserver::polaris::http`).
-//! Start at [`write()`] and [`read`]. Both go between JSON and the bytes of protobuf, with no third form between them:
+//! Start at [`write()`] and [`read()`]. Both go between JSON and the bytes of protobuf, with no third form between them:
 //! what is encoded once and shared is written as JSON without being decoded.
 
 mod list;

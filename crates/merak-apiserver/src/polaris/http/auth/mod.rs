@@ -3,7 +3,7 @@
 //! Invariant: no password is ever shown, and a token only by the routes that ask for it; what belongs to a main user
 //! is touched by main users alone, whatever policies say.
 //! Not here: what is kept and decided (`app::access`), the gate ([`super::gate`]).
-//! Start reading at [`routes`]; a kind of thing is a file.
+//! Start reading at [`routes()`]; a kind of thing is a file.
 
 mod groups;
 mod login;

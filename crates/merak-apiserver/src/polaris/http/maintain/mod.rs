@@ -3,7 +3,7 @@
 //! Invariant: whatever is answered is true of this server. It stands alone, so it leads in everything; it keeps no rows
 //! of what was deleted, so there is never one to clean; what it does not have, such as a profiler, is refused.
 //! Not here: lists of targets ([`super::prometheus`]), what may be logged (`app::ports`).
-//! Start reading at [`routes`].
+//! Start reading at [`routes()`].
 
 mod connections;
 pub(super) mod functions;
