@@ -43,6 +43,18 @@ async fn keep(rig: &Rig, client: &Client, ports: &[u16]) -> Result<(), ClientErr
     client.keep(&rig.naming, DEMO, said).await
 }
 
+/// A hundred clients of a port each, for a minute already.
+async fn fleet(rig: &Rig, clients: &Clients) -> Vec<Arc<Client>> {
+    let mut fleet = Vec::new();
+    for port in 1..=100 {
+        let client = connect(clients, &format!("app-{port}"));
+        keep(rig, &client, &[port]).await.expect("keeps");
+        fleet.push(client);
+    }
+    pass(60_000).await;
+    fleet
+}
+
 const NONE: [u16; 0] = [];
 
 async fn pass(millis: u64) {
@@ -118,12 +130,8 @@ async fn a_wave_of_clients_that_come_back_removes_nobody() {
     for (name, comes_back, after_2_s) in [("they come back", true, 100), ("they do not", false, 0)] {
         let rig = rig(&MemoryStore::default()).await;
         let clients = clients(&rig);
-        let fleet: Vec<_> = (1..=100).map(|port| (port, connect(&clients, &format!("app-{port}")))).collect();
-        for (port, client) in &fleet {
-            keep(&rig, client, &[*port]).await.expect(name);
-        }
-        pass(60_000).await;
-        for (_, client) in &fleet {
+        let fleet = fleet(&rig, &clients).await;
+        for client in &fleet {
             clients.disconnected(client);
         }
         let mut back = Vec::new();
@@ -150,14 +158,10 @@ async fn a_fleet_that_waits_to_be_heard_is_not_gone() {
     for (name, comes_back, after_3_s) in [("they come back", true, 100), ("they only knock", false, 0)] {
         let rig = rig(&MemoryStore::default()).await;
         let clients = clients(&rig);
-        let fleet: Vec<_> = (1..=100).map(|port| (port, connect(&clients, &format!("app-{port}")))).collect();
-        for (port, client) in &fleet {
-            keep(&rig, client, &[*port]).await.expect(name);
-        }
-        pass(60_000).await;
+        let fleet = fleet(&rig, &clients).await;
         let mut knocking: Vec<_> = (1..=100).map(|_| clients.approached()).collect();
         pass(1_000).await;
-        for (_, client) in &fleet {
+        for client in &fleet {
             clients.disconnected(client);
         }
         pass(300).await;
